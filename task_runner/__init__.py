@@ -1,0 +1,1 @@
+"""A component that starts and monitors tasks, each a durable process of its own."""

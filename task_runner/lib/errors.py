@@ -1,0 +1,50 @@
+"""One tree of errors: what can be reported to whoever asked for something."""
+
+
+class TaskRunnerError(Exception):
+    """The Task Runner could not do what it was asked to."""
+
+
+class ValidationError(TaskRunnerError, ValueError):
+    """The task was refused: something in what was submitted is wrong.
+
+    `field` names the member of the submitted object (`parameters`, `timeout`, ...). `line` and
+    `column` count from 1 and say where in the text of the field, when it is a text.
+    """
+
+    def __init__(
+        self, detail: str, field: str = "", line: int | None = None, column: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        where = self.field
+        if self.line is not None:
+            where += f", line {self.line}"
+        if self.column is not None:
+            where += f", column {self.column}"
+        return f"{where}: {self.detail}" if where else self.detail
+
+
+class TaskNotFoundError(TaskRunnerError, LookupError):
+    """There is no task with this identifier."""
+
+
+class TaskExistsError(TaskRunnerError):
+    """The identifier belongs to another task already."""
+
+
+class TaskActiveError(TaskRunnerError):
+    """The task is not over yet; stop it first."""
+
+
+class StartError(TaskRunnerError):
+    """The task could not be started."""
+
+
+class WorkDirError(TaskRunnerError):
+    """The work directory cannot be used."""

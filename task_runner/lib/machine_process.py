@@ -1,0 +1,229 @@
+"""The process of a machine: from the fork, over the release, to the work itself."""
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from task_runner.lib import process, registry
+from task_runner.lib.clock import timestamp
+from task_runner.lib.machine import Command, TaskCanceled
+from task_runner.lib.task import Task
+from task_runner.lib.task_dir import TaskDir
+
+STATUS_FD = 3
+REPORT_LIMIT = 2000
+"""Characters of an error that are reported: the report is written at once into an empty pipe."""
+
+LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
+CANCELED_EXIT_CODE = 128 + signal.SIGTERM
+NOT_STARTED_EXIT_CODE = 127
+
+
+class MachineProcess:
+    """A machine that was forked and waits; it does nothing before `release`.
+
+    It waits on a pipe and with SIGTERM blocked: when TaskRunner dies, the pipe ends and the
+    machine exits without having done anything; a SIGTERM that comes early stays pending until
+    somebody can handle it.
+    """
+
+    def __init__(self, task: Task, directory: TaskDir) -> None:
+        """Fork. The caller has SIGTERM blocked or is TaskRunner, whose handler only records."""
+        released, self._release = os.pipe()
+        self._report, report = os.pipe()
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._release)
+            _child(task, directory, released, report)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+        os.close(released)
+        os.close(report)
+
+    def release(self) -> None:
+        """Let the machine begin."""
+        os.write(self._release, b"!")
+        os.close(self._release)
+
+    def report(self) -> dict[str, Any] | None:
+        """Return its last words, None when it had none. Call it when the machine is over."""
+        os.set_blocking(self._report, False)  # a daemon it left behind may hold the other end
+        try:
+            data = os.read(self._report, 65536)
+        except BlockingIOError:
+            return None
+        try:
+            return dict(json.loads(data)) if data else None
+        except ValueError:
+            return None
+
+
+def _child(task: Task, directory: TaskDir, released: int, report: int) -> NoReturn:
+    code = NOT_STARTED_EXIT_CODE
+    try:
+        os.setsid()
+        _default_signals()
+        if os.read(released, 1):
+            code = _work(task, directory, report)
+    except BaseException as problem:  # nothing may climb up into TaskRunner's code
+        _say(report, not_started=_describe(problem))
+    finally:
+        os._exit(code)
+
+
+def _default_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _work(task: Task, directory: TaskDir, report: int) -> int:
+    _settle(task, directory)
+    report = _keep_only(report)
+    machine = registry.load(task.machine, registry.MACHINES, registry.MACHINE_ENTRY_POINTS)
+    if hasattr(machine, "command"):
+        _execute(machine.command(task, directory.path), report)
+    return _run(machine, task, report)
+
+
+def _settle(task: Task, directory: TaskDir) -> None:
+    """Give the process the streams, directory and environment of the task."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(directory.output_fifo, os.O_RDWR)
+    status = os.open(directory.status_fifo, os.O_RDWR)
+    # Numbers above those that are about to be given away.
+    null, output, status = (_above(fd, 10) for fd in (null, output, status))
+    for fd, number in ((null, 0), (output, 1), (output, 2), (status, STATUS_FD)):
+        os.dup2(fd, number)
+    os.chdir(directory.files)
+    os.environ.clear()
+    os.environ.update(environment_of(task, directory))
+
+
+def environment_of(task: Task, directory: TaskDir) -> Mapping[str, str]:
+    """Return the environment a machine starts with."""
+    return {
+        **process.short_environment(),
+        "PYTHONUNBUFFERED": "1",
+        **task.env,
+        "TASK_RUNNER_TASK_ID": directory.task_id,
+        "TASK_RUNNER_DIR": directory.path,
+        "TASK_RUNNER_STATUS_FD": str(STATUS_FD),
+    }
+
+
+def _above(fd: int, lowest: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+
+
+def _keep_only(report: int) -> int:
+    """Close everything but the streams and the report, whose new number is returned."""
+    os.dup2(_above(report, 10), STATUS_FD + 1, inheritable=False)
+    os.closerange(STATUS_FD + 2, os.sysconf("SC_OPEN_MAX"))
+    return STATUS_FD + 1
+
+
+def _execute(command: Command, report: int) -> NoReturn:
+    if command.stdin:
+        stdin = os.memfd_create("stdin")
+        _write_all(stdin, command.stdin)
+        os.lseek(stdin, 0, os.SEEK_SET)
+        os.dup2(stdin, 0)
+    os.environ.update(command.env)
+    process.restore_signals()
+    try:
+        os.execvp(command.argv[0], command.argv)
+    except OSError as problem:
+        _say(report, not_started=f"{command.argv[0]}: {problem.strerror}")
+        os._exit(NOT_STARTED_EXIT_CODE)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _run(machine: Any, task: Task, report: int) -> int:
+    _log_to_output()
+    words = _words_of(lambda: _cancelable(machine.run, task))
+    if hasattr(machine, "cleanup"):
+        ending = _words_of(lambda: machine.cleanup(task))
+        if "exception" in ending and "returned" in words:
+            words = ending
+    sys.stdout.flush()
+    _say(report, **words)
+    return _exit_code(words)
+
+
+def _cancelable(run: Callable[[Task], object], task: Task) -> object:
+    """Run with the main thread ready for one TaskCanceled, which can only come from in here."""
+
+    def ignore(_number: int, _frame: object) -> None:
+        """Let a clean-up go on; unlike SIG_IGN, a program started by it does not inherit this."""
+
+    def cancel(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, ignore)
+        raise TaskCanceled
+
+    signal.signal(signal.SIGTERM, cancel)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+        return run(task)
+    finally:
+        signal.signal(signal.SIGTERM, ignore)
+
+
+def _words_of(function: Callable[[], Any]) -> dict[str, Any]:
+    """Call the function and say how it ended, in the words of a report."""
+    try:
+        return {"returned": _as_code(function())}
+    except TaskCanceled:
+        return {"canceled": True}
+    except SystemExit as ending:
+        return {"returned": _as_code(ending.code)}
+    except BaseException as problem:  # whatever it is, it is the end of the task
+        traceback.print_exc()
+        return {"exception": _describe(problem)}
+
+
+def _as_code(value: object) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, int):
+        return int(value)
+    raise TypeError(f"a machine returns an integer or None, not {value!r:.100}")
+
+
+def _exit_code(words: Mapping[str, Any]) -> int:
+    if "canceled" in words:
+        return CANCELED_EXIT_CODE
+    code = words.get("returned", 1)
+    return code if 0 <= code <= 255 else 1
+
+
+class _LineFormatter(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        return timestamp(record.created)
+
+
+def _log_to_output() -> None:
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = sys.stdout
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_LineFormatter(LOG_FORMAT))
+    logging.basicConfig(level=logging.DEBUG, handlers=[handler], force=True)
+
+
+def _describe(problem: BaseException) -> str:
+    text = "".join(traceback.format_exception_only(problem)).strip()
+    return text[:REPORT_LIMIT]
+
+
+def _say(report: int, **words: Any) -> None:
+    os.write(report, json.dumps(words).encode())

@@ -1,0 +1,97 @@
+"""The output of a task: from a FIFO that cannot break into a file, with marks of the time.
+
+The machine and TaskRunner both hold the FIFO open for reading and writing, as one does a terminal:
+the machine never gets SIGPIPE, and what it wrote while no TaskRunner lived is still there for the
+next one. See fifo(7) and splice(2).
+"""
+
+import fcntl
+import os
+import struct
+import time
+from contextlib import suppress
+
+MARK = struct.Struct("<QQ")
+"""An entry of the index: from this offset on, output came at this time (microseconds, epoch)."""
+
+CHUNK = 1 << 20
+NEW_PIPE_SIZE = 1 << 16
+MARK_INTERVAL = 0.010
+
+
+def make_fifo(path: str) -> int:
+    """Open a FIFO read-write and non-blocking, after making it when it is not there."""
+    with suppress(FileExistsError):
+        os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+class Output:
+    """Moves what is in the FIFO to the end of the log."""
+
+    def __init__(self, fifo: str, log: str, index: str, mirror: int | None = None) -> None:
+        """Open all; `mirror` is a descriptor to which everything is written a second time."""
+        self.fd = make_fifo(fifo)
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._index_path = index
+        self._index: int | None = None
+        self._mirror = mirror
+        self._marked_at = 0.0
+        self._enlarged = False
+        self.size = os.lseek(self._log, 0, os.SEEK_END)
+
+    def pump(self) -> bool:
+        """Move what is there now, say whether there was something.
+
+        Raises OSError when the log cannot be written (a full disk); what was not moved stays in
+        the FIFO, and the machine waits when that is full.
+        """
+        mark = self.size
+        try:
+            moved = self._splice() if self._mirror is None else self._copy(self._mirror)
+        except BlockingIOError:
+            return False
+        self.size += moved
+        self._mark(mark)
+        if moved >= NEW_PIPE_SIZE and not self._enlarged:
+            self._enlarge()
+        return moved > 0
+
+    def _splice(self) -> int:
+        return os.splice(
+            self.fd, self._log, CHUNK, offset_dst=self.size, flags=os.SPLICE_F_NONBLOCK
+        )
+
+    def _copy(self, mirror: int) -> int:
+        data = os.read(self.fd, CHUNK)
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._log, data[written:], self.size + written)
+        with suppress(OSError):  # whoever looked on has gone; the log is what counts
+            while data:
+                data = data[os.write(mirror, data) :]
+        return written
+
+    def _mark(self, offset: int) -> None:
+        now = time.time()
+        # Backwards too: after the clock was set, the marks follow it.
+        if abs(now - self._marked_at) < MARK_INTERVAL:
+            return
+        if self._index is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._index = os.open(self._index_path, flags, 0o600)
+        os.write(self._index, MARK.pack(offset, int(now * 1_000_000)))
+        self._marked_at = now
+
+    def _enlarge(self) -> None:
+        # Fewer switches between a chatty machine and this process. The kernel may refuse: there
+        # is a limit for all pipes of a user, see pipe(7).
+        self._enlarged = True
+        with suppress(OSError):
+            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, CHUNK)
+
+    def close(self) -> None:
+        """Close everything."""
+        for fd in (self.fd, self._log, self._index):
+            if fd is not None:
+                os.close(fd)

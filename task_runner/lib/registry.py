@@ -1,0 +1,53 @@
+"""Names to objects: ours are lazy import strings, everybody else's are entry points."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MACHINES = {
+    "command": "task_runner.machines.command:CommandMachine",
+    "echo": "task_runner.machines.echo:EchoMachine",
+}
+MACHINE_ENTRY_POINTS = "task_runner.machines"
+
+log = logging.getLogger(__name__)
+
+
+def load(name: str, known: Mapping[str, str], group: str) -> Any:
+    """Import the object that `name` stands for and return an instance of it.
+
+    `known` maps names to `module:attribute`; another name is looked up among the installed entry
+    points of `group`. Raises LookupError when there is none, or when it cannot be imported: a
+    broken plug-in harms only those who ask for it.
+    """
+    target = known.get(name)
+    if target is None:
+        target = _entry_points(group).get(name)
+    if target is None:
+        names = ", ".join(sorted(names_of(known, group)))
+        raise LookupError(f"there is no {name!r}; there are: {names}")
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)()
+    except Exception as problem:
+        log.exception("the plug-in %r (%s) is broken", name, target)
+        raise LookupError(f"{name!r} ({target}) cannot be loaded: {problem!r}") from problem
+
+
+def names_of(known: Mapping[str, str], group: str) -> Iterable[str]:
+    """Return every name that `load` would try: ours and the installed ones."""
+    return {*known, *_entry_points(group)}
+
+
+def _entry_points(group: str) -> dict[str, str]:
+    # A process of the standard library alone (the fork server runs `python -S`) meets the
+    # installed packages here, and only the task that asks for one pays for them.
+    if "site" not in sys.modules:
+        import site
+
+        site.main()
+    from importlib.metadata import entry_points
+
+    return {point.name: point.value for point in entry_points(group=group)}

@@ -1,0 +1,306 @@
+"""TaskRunner: the process that owns one task, from its start to its result.
+
+It only waits, moves the output, keeps the time and writes the status file. The work is done by
+the machine, in a process of its own: what kills that one cannot take the result with it.
+"""
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from task_runner.lib import process
+from task_runner.lib.clock import since_boot, timestamp
+from task_runner.lib.guarded import Adopted, Child, Guarded
+from task_runner.lib.machine_process import MachineProcess
+from task_runner.lib.outcome import Outcome, result_of
+from task_runner.lib.output import Output, make_fifo
+from task_runner.lib.process import Identity
+from task_runner.lib.state import HEARTBEAT
+from task_runner.lib.status_file import StatusFile
+from task_runner.lib.task import Task, task_from_record
+from task_runner.lib.task_dir import TaskDir, read_json
+
+STATUS_INTERVAL = 0.25
+"""Seconds between two writes of what the machine says of itself."""
+RETRY_INTERVAL = 1.0
+"""Seconds until a log that could not be written (a full disk) is tried again."""
+KILL_INTERVAL = 0.02
+"""Seconds between two rounds of SIGKILL."""
+RESTLESS = 0.05
+"""Seconds between two looks at processes that are not our children, while waiting for their end."""
+
+Record = dict[str, Any]
+FOREVER = float("inf")
+
+
+class TaskRunner:
+    """Runs the task of a directory, or goes on with it when an earlier TaskRunner was killed.
+
+    Whoever wants the task to run launches one on its directory; as many as you like may be
+    launched, at any time. The lock lets one at a time pass, and what that one finds decides:
+    nothing yet, it starts the task; a status without an end, it adopts the machine; an end, it has
+    nothing to do. So a task is started at most once, and never forgotten.
+    """
+
+    def __init__(self, directory: TaskDir, mirror: int | None = None) -> None:
+        """Prepare for a directory; `mirror` is a descriptor that shows the output live."""
+        self.directory = directory
+        self._mirror = mirror
+        self._signals: set[int] = set()
+        self._stop: Outcome | None = None
+        self._ended = False
+        self._kill_at = FOREVER
+        self._quiet_until = 0.0
+        self._said_at = -FOREVER
+        self._unwritten = False
+
+    def run(self, started: Callable[[Record], None] = lambda _record: None) -> Record | None:
+        """Own the task until it is over; return the content of its status file.
+
+        Returns None when another TaskRunner owns it. `started` is called once the task is known to
+        run, or to be over already. Call it in the main thread of a process of its own, with
+        SIGTERM blocked.
+        """
+        if not self.directory.take_lock():
+            return None
+        record = read_json(self.directory.status)
+        if (record and "finished_at" in record) or read_json(self.directory.verdict):
+            started(record or {})
+            return record
+        task = self._read_task()
+        process.become_subreaper()
+        self._listen()
+        if record is None and os.path.exists(self.directory.stop):
+            return self._cancel_unstarted(started)
+        self._own(task, record, started)
+        return self._status.record
+
+    def _read_task(self) -> Task:
+        fields = read_json(self.directory.task)
+        if fields is None:
+            raise FileNotFoundError(f"{self.directory.task} is missing")
+        return task_from_record({k: v for k, v in fields.items() if k != "createdAt"})
+
+    def _listen(self) -> None:
+        """Stand ready for signals, which are only recorded, and wake up the loop."""
+        self._wakeup, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, lambda number, _frame: self._signals.add(number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+
+    def _cancel_unstarted(self, started: Callable[[Record], None]) -> Record:
+        status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
+        status.take_over(process.identity_of(os.getpid()))
+        status.finish(result_of(Outcome.CANCELED, None), None, 0)
+        started(status.record)
+        return status.record
+
+    def _own(self, task: Task, record: Record | None, started: Callable[[Record], None]) -> None:
+        directory = self.directory
+        with suppress(FileExistsError):
+            os.mkdir(directory.files, 0o700)
+        self._output = Output(
+            directory.output_fifo, directory.output, directory.output_index, self._mirror
+        )
+        self._status_fd = make_fifo(directory.status_fifo)
+        self._grace_period = task.grace_period
+        self._machine = self._start(task) if record is None else self._adopt(record)
+        self._timeout_at = _timeout_at(task, self._machine.identity)
+        self._heartbeat_at = since_boot() + HEARTBEAT
+        started(self._status.record)
+        if record is None:
+            self._child.release()
+        was_dead = self._machine.has_ended()
+        self._guard()
+        self._drain()
+        if record is None or not was_dead:
+            self._finish()
+        self._remove_fifos()
+
+    def _start(self, task: Task) -> Guarded:
+        self._child = MachineProcess(task, self.directory)
+        guarded = Child(self._child)
+        self._status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
+        self._status.begin(process.identity_of(os.getpid()), guarded.identity)
+        return guarded
+
+    def _adopt(self, record: Record) -> Guarded:
+        leader = machine_of(record)
+        self._status = StatusFile(self.directory.status, record)
+        self._status.take_over(process.identity_of(os.getpid()))
+        self._status.write()
+        self._note("this TaskRunner goes on with the machine of one that was killed")
+        if "stop" in record:
+            self._stop = Outcome(record["stop"]["reason"])
+            self._kill_at = since_boot() + self._grace_period
+        elif os.path.exists(self.directory.stop):
+            self._signals.add(signal.SIGTERM)
+        return Adopted(leader, self.directory.path)
+
+    def _guard(self) -> None:
+        """Do what is due, wait for what comes next, until nothing of the machine is left."""
+        poll = self._make_poll()
+        if self._stop is not None:
+            self._machine.terminate()
+        while not self._is_over():
+            ready = [fd for fd, _ in poll.poll(self._patience())]
+            if self._wakeup in ready:
+                os.read(self._wakeup, 4096)
+            if self._status_fd in ready:
+                self._unwritten |= self._status.hear(self._status_fd)
+            if self._output.fd in ready and not self._pump():
+                poll.unregister(self._output.fd)
+            elif self._quiet_until and since_boot() >= self._quiet_until:
+                self._quiet_until = 0.0
+                poll.register(self._output.fd, select.POLLIN)
+            if self._machine.pidfd in ready:
+                poll.unregister(self._machine.pidfd)
+            self._keep_status()
+
+    def _make_poll(self) -> select.poll:
+        poll = select.poll()
+        for fd in (self._output.fd, self._status_fd, self._wakeup, self._machine.pidfd):
+            if fd is not None:
+                poll.register(fd, select.POLLIN)
+        return poll
+
+    def _is_over(self) -> bool:
+        """Take every step that is due now, and say whether it was the last one."""
+        now = since_boot()
+        signals, self._signals = self._signals, set()
+        if self._machine.has_ended():
+            return self._is_swept(now)
+        if signal.SIGCHLD in signals:
+            self._machine.is_alone()  # reaps the daemons that have ended
+        if self._stop is None:
+            if signals & {signal.SIGTERM, signal.SIGINT}:
+                self._begin_stop(Outcome.CANCELED)
+            elif now >= self._timeout_at:
+                self._begin_stop(Outcome.TIMEOUT)
+        elif signal.SIGINT in signals:  # the second Ctrl-C of somebody at a terminal
+            self._kill_at = now
+        if now >= self._kill_at:
+            self._machine.kill()
+        return False
+
+    def _is_swept(self, now: float) -> bool:
+        """End what the machine left running, and say whether all of it is gone."""
+        first = not self._ended
+        self._ended = True
+        if self._machine.is_alone():
+            return True
+        self._kill_at = min(self._kill_at, now + self._grace_period)
+        self._machine.terminate_leftovers(group=first and self._stop is None)
+        if now >= self._kill_at:
+            self._machine.kill()
+        return False
+
+    def _begin_stop(self, reason: Outcome) -> None:
+        self._stop = reason
+        self._try_hard(lambda: self._status.begin_stop(reason))
+        self._kill_at = since_boot() + self._grace_period
+        self._machine.terminate()
+
+    def _patience(self) -> float:
+        """Return the milliseconds until something is due."""
+        due = [self._heartbeat_at]
+        now = since_boot()
+        if not self._ended and self._stop is None:
+            due.append(self._timeout_at)
+        if self._kill_at < FOREVER:
+            due.append(max(self._kill_at, now + KILL_INTERVAL))
+        if self._ended and isinstance(self._machine, Adopted):
+            due.append(now + RESTLESS)
+        if self._quiet_until:
+            due.append(self._quiet_until)
+        if self._unwritten:
+            due.append(self._said_at + STATUS_INTERVAL)
+        # Rounded up: waking up a moment too early would mean to wait again.
+        return max(0.0, (min(due) - now) * 1000 + 1)
+
+    def _pump(self) -> bool:
+        """Move output; False when the log cannot be written for now."""
+        try:
+            self._output.pump()
+        except OSError as problem:
+            self._note(f"the output waits, {self.directory.output} cannot be written: {problem}")
+            self._quiet_until = since_boot() + RETRY_INTERVAL
+            return False
+        return True
+
+    def _keep_status(self) -> None:
+        now = since_boot()
+        if self._unwritten and now >= self._said_at + STATUS_INTERVAL:
+            self._unwritten = False
+            self._said_at = now
+            self._try_hard(self._status.write)
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + HEARTBEAT
+            self._try_hard(self._status.touch)
+
+    def _try_hard(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as problem:
+            self._note(f"{self.directory.status} cannot be written: {problem}")
+
+    def _finish(self) -> None:
+        """Write the result, which must be written, however long that takes."""
+        wait_status, report, usage = self._machine.collect()
+        while self._status.hear(self._status_fd):
+            pass
+        result = result_of(self._stop, wait_status, report)
+        while True:
+            try:
+                self._status.finish(result, usage, self._output.size)
+                break
+            except OSError as problem:
+                self._note(f"the result cannot be written yet: {problem}")
+                select.select([], [], [], RETRY_INTERVAL)
+
+    def _remove_fifos(self) -> None:
+        for fifo in (self.directory.output_fifo, self.directory.status_fifo):
+            os.unlink(fifo)
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                while self._output.pump():
+                    pass
+                return
+            except OSError as problem:
+                self._note(f"the last output cannot be written yet: {problem}")
+                select.select([], [], [], RETRY_INTERVAL)
+
+    def _note(self, trouble: str) -> None:
+        """Write to TaskRunner's own log; when not even that can be written, there is no other."""
+        with suppress(OSError), open(self.directory.runner_log, "a") as log:
+            log.write(f"{timestamp()} {trouble}\n")
+
+
+def machine_of(record: Record) -> Identity:
+    """Return the identity of the machine that a status file tells of."""
+    machine = record["machine"]
+    return Identity(record["host"], record["boot_id"], machine["pid"], machine["start_ticks"])
+
+
+def runner_of(record: Record) -> Identity:
+    """Return the identity of the TaskRunner that a status file tells of."""
+    return Identity(record["host"], record["boot_id"], record["process_id"], record["start_ticks"])
+
+
+def _timeout_at(task: Task, machine: Identity) -> float:
+    """Return when the task has had its time; counted from its real start, also when adopted."""
+    if task.timeout is None:
+        return FOREVER
+    return machine.start_ticks / process.CLOCK_TICKS + task.timeout
+
+
+if __name__ == "__main__":
+    from task_runner.lib.command_line import main
+
+    main()

@@ -1,0 +1,95 @@
+"""The status file of a task: who runs it, since when, and what came of it."""
+
+import json
+import os
+from typing import Any
+
+from task_runner.lib.clock import timestamp
+from task_runner.lib.outcome import Result
+from task_runner.lib.process import Identity
+from task_runner.lib.task_dir import write_atomic
+
+STATUS_LIMIT = 65536
+"""Bytes of what a machine may say of itself."""
+
+
+class StatusFile:
+    """Written by TaskRunner alone, whole each time, and touched as a heartbeat."""
+
+    def __init__(self, path: str, record: dict[str, Any]) -> None:
+        """Continue the record of an earlier TaskRunner, or begin one."""
+        self._path = path
+        self.record = record
+        self._line = b""
+
+    def begin(self, runner: Identity, machine: Identity) -> None:
+        """Write that the task is started."""
+        self.record["started_at"] = timestamp()
+        self.take_over(runner)
+        self.record["machine"] = {"pid": machine.pid, "start_ticks": machine.start_ticks}
+        self.write()
+
+    def take_over(self, runner: Identity) -> None:
+        """Note which TaskRunner writes from now on."""
+        self.record |= {
+            "process_id": runner.pid,
+            "start_ticks": runner.start_ticks,
+            "host": runner.host,
+            "boot_id": runner.boot_id,
+        }
+
+    def write(self) -> None:
+        """Write the file anew."""
+        self.record["updated_at"] = timestamp()
+        write_atomic(self._path, self.record)
+
+    def touch(self) -> None:
+        """Show that TaskRunner lives; the cheapest write there is."""
+        os.utime(self._path)
+
+    def begin_stop(self, reason: str) -> None:
+        """Write that the task is being stopped, and why, before anything is signalled."""
+        self.record["stop"] = {"reason": reason, "at": timestamp()}
+        self.write()
+
+    def hear(self, fd: int) -> bool:
+        """Take in what the machine says of itself: JSON objects, one a line; the newest wins.
+
+        Members are replaced one by one, so a machine may report them apart. Returns whether
+        something changed; it is not written yet. What is no JSON object is left out.
+        """
+        try:
+            data = self._line + os.read(fd, STATUS_LIMIT)
+        except BlockingIOError:
+            return False
+        *lines, self._line = data.split(b"\n")
+        self._line = self._line[:STATUS_LIMIT]
+        said = [value for line in lines if isinstance(value := _json(line), dict)]
+        status = dict(self.record.get("status", {}))
+        for value in said:
+            status |= value
+        if not said or len(json.dumps(status)) > STATUS_LIMIT:
+            return False
+        self.record["status"] = status
+        return True
+
+    def finish(self, result: Result, usage: dict[str, Any] | None, output_size: int) -> None:
+        """Write the end of the task. After this, nothing of it changes any more."""
+        self.record |= {
+            "finished_at": timestamp(),
+            "exit_code": result.exit_code,
+            "outcome": result.outcome,
+            "return_code": result.return_code,
+            "signal": result.signal,
+            "error": result.error,
+            "usage": usage,
+            "output_size": output_size,
+        }
+        self.write()
+
+
+def _json(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,175 @@
+"""What a task is: the record of what was asked for, and the rules it must obey."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from task_runner.lib.errors import ValidationError
+
+TASK_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+MAX_SECONDS = 10 * 366 * 86400
+MAX_PRIORITY = 1_000_000
+DEFAULT_GRACE_PERIOD = 10.0
+MAX_NAME = 200
+MAX_LABELS = 64
+MAX_ARGUMENT = 128 * 1024 - 1  # bytes: MAX_ARG_STRLEN of the kernel, without the final NUL
+
+Json = Any
+
+
+class Task(NamedTuple):
+    """One task as it was submitted. Times are seconds; `timeout` None means no limit."""
+
+    task_id: str | None
+    machine: str
+    parameters: Json = None
+    name: str | None = None
+    labels: Mapping[str, str] = {}
+    environment: str = "multiprocess"
+    isolation: str = "none"
+    env: Mapping[str, str] = {}
+    timeout: float | None = None
+    grace_period: float = DEFAULT_GRACE_PERIOD
+    priority: int = 0
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return the JSON object this task was made of, with every default spelled out."""
+        return {WIRE_NAMES.get(name, name): value for name, value in self._asdict().items()}
+
+
+WIRE_NAMES = {"task_id": "taskId", "grace_period": "gracePeriod"}
+FIELDS = {WIRE_NAMES.get(name, name): name for name in Task._fields}
+
+
+def task_from_dict(fields: Mapping[str, Json]) -> Task:
+    """Make a task of a JSON object with the names of the API, and check all of it.
+
+    The machine's own rules for `parameters` are checked too. Raises ValidationError.
+    """
+    from task_runner.lib import registry
+
+    task = task_from_record(fields)
+    _check(task)
+    try:
+        machine = registry.load(task.machine, registry.MACHINES, registry.MACHINE_ENTRY_POINTS)
+    except LookupError as problem:
+        raise ValidationError(f"unknown machine: {problem}", "machine") from problem
+    machine.validate(task)
+    return task
+
+
+def task_from_record(fields: Mapping[str, Json]) -> Task:
+    """Make a task of an object that was checked before it was stored. Raises ValidationError."""
+    if not isinstance(fields, Mapping):
+        raise ValidationError("a task is a JSON object")
+    for name in fields:
+        if name not in FIELDS:
+            raise no_such_field(name)
+    if "machine" not in fields:
+        raise ValidationError("the field is missing", "machine")
+    values = {FIELDS[name]: value for name, value in fields.items()}
+    return Task(**{"task_id": None, **values})
+
+
+def _check(task: Task) -> None:
+    if task.task_id is not None:
+        _match(task.task_id, TASK_ID, "taskId")
+    _text(task.machine, "machine")
+    if task.name is not None:
+        _text(task.name, "name")
+    _check_labels(task.labels)
+    check_env(task.env, "env")
+    _check_execution(task)
+
+
+def _check_execution(task: Task) -> None:
+    if task.environment != "multiprocess":
+        raise ValidationError("only 'multiprocess' is implemented", "environment")
+    if task.isolation != "none":
+        raise ValidationError("only 'none' is implemented", "isolation")
+    if task.timeout is not None:
+        _seconds(task.timeout, "timeout")
+        if task.timeout == 0:
+            raise ValidationError("it must be more than 0", "timeout")
+    _seconds(task.grace_period, "gracePeriod")
+    if not isinstance(task.priority, int) or isinstance(task.priority, bool):
+        raise ValidationError("it must be an integer", "priority")
+    if abs(task.priority) > MAX_PRIORITY:
+        raise ValidationError(f"it must be within ±{MAX_PRIORITY}", "priority")
+
+
+def _check_labels(labels: Json) -> None:
+    _mapping(labels, "labels")
+    if len(labels) > MAX_LABELS:
+        raise ValidationError(f"more than {MAX_LABELS} labels", "labels")
+    for key, value in labels.items():
+        _text(key, "labels")
+        if len(value) > MAX_NAME:
+            raise ValidationError(f"{key!r} is longer than {MAX_NAME} characters", "labels")
+
+
+def no_such_field(name: object, parent: str = "") -> ValidationError:
+    """Return the error that refuses a member nobody knows."""
+    # Half of a surrogate pair could not be written into the answer.
+    known = str(name)[:MAX_NAME].encode(errors="replace").decode()
+    return ValidationError("there is no such field", parent + known)
+
+
+def check_env(env: Json, field: str) -> None:
+    """Check environment variables: valid names, values that fit. Raises ValidationError."""
+    _mapping(env, field)
+    for name, value in env.items():
+        if not re.fullmatch(ENV_NAME, name):
+            raise ValidationError(f"{name!r} is not the name of a variable", field)
+        if name.startswith("TASK_RUNNER_"):
+            raise ValidationError(f"{name!r} is set by the Task Runner", field)
+        check_argument(f"{name}={value}", field)
+
+
+def check_argument(value: Json, field: str) -> None:
+    """Check a string that is handed to execve(2): no NUL, not too long. Raises ValidationError."""
+    check_text(value, field)
+    if "\0" in value:
+        raise ValidationError("a NUL character cannot be passed to a program", field)
+    if len(value.encode()) > MAX_ARGUMENT:
+        raise ValidationError(f"a string is longer than {MAX_ARGUMENT} bytes", field)
+
+
+def check_text(value: Json, field: str) -> None:
+    """Check that it is a string, and can be encoded. Raises ValidationError."""
+    if not isinstance(value, str):
+        raise ValidationError(f"a string is expected, not {type(value).__name__}", field)
+    try:
+        value.encode()
+    except UnicodeEncodeError as problem:
+        raise ValidationError("it holds half of a surrogate pair", field) from problem
+
+
+def _text(value: Json, field: str) -> None:
+    check_argument(value, field)
+    if not 0 < len(value) <= MAX_NAME:
+        raise ValidationError(f"it must have 1 to {MAX_NAME} characters", field)
+    if not value.isprintable():
+        raise ValidationError("it holds a control character", field)
+
+
+def _match(value: Json, pattern: str, field: str) -> None:
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        raise ValidationError(f"it must match {pattern}", field)
+
+
+def _mapping(value: Json, field: str) -> None:
+    if not isinstance(value, dict):
+        raise ValidationError("it must be an object", field)
+    for key, item in value.items():
+        check_argument(key, field)
+        check_argument(item, field)
+
+
+def _seconds(value: Json, field: str) -> None:
+    # `not (a <= b)` also refuses a NaN, which json.loads accepts.
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValidationError("it must be a number of seconds", field)
+    if not 0 <= value <= MAX_SECONDS:
+        raise ValidationError(f"it must be from 0 to {MAX_SECONDS} seconds", field)

@@ -1,0 +1,153 @@
+"""The directory of a task: its files, and the lock that says that its TaskRunner lives."""
+
+import fcntl
+import json
+import os
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+PREFIX = "task-"
+FLOCK = "hhqqi4x"  # struct flock of fcntl(2): type, whence, start, length, pid
+
+
+class TaskDir:
+    """Names and primitive operations; who may write which file is told in doc/design.md."""
+
+    def __init__(self, path: str, task_id: str, results: str | None = None) -> None:
+        """Name the files of `path`; `results` is where output and status go (default: `path`)."""
+        self.path = path
+        self.task_id = task_id
+        self.task = f"{path}/task.json"
+        self.handle = f"{path}/handle.json"
+        self.stop = f"{path}/stop.json"
+        self.verdict = f"{path}/verdict.json"
+        self.lock = f"{path}/lock"
+        self.output_fifo = f"{path}/output.fifo"
+        self.status_fifo = f"{path}/status.fifo"
+        self.output_index = f"{path}/output.idx"
+        self.runner_log = f"{path}/runner.log"
+        self.files = results or f"{path}/files"
+        self.output = f"{results or path}/output.log"
+        self.status = f"{results or path}/{task_id}.result"
+
+    @classmethod
+    def of(cls, work_dir: str, task_id: str) -> "TaskDir":
+        """Return the directory of a task in a work directory; it need not exist."""
+        return cls(f"{work_dir}/{PREFIX}{task_id}", task_id)
+
+    @classmethod
+    def at(cls, path: str) -> "TaskDir":
+        """Return the directory of a task by its path, which ends with `task-<id>`."""
+        return cls(path, os.path.basename(path).removeprefix(PREFIX))
+
+    def take_lock(self) -> bool:
+        """Take the lock for as long as this process lives; False when another one holds it.
+
+        It is a record lock: not inherited over fork, and gone with the process however it ends.
+        The descriptor stays open on purpose: closing any descriptor of the file drops the lock.
+        """
+        fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            os.close(fd)
+            return False
+        self._lock_fd = fd
+        return True
+
+    def release_lock(self) -> None:
+        """Give the lock back; for whoever only passes a verdict."""
+        os.close(self._lock_fd)
+
+    def lock_holder(self) -> int | None:
+        """Return the pid of the process that holds the lock (0: it cannot be seen), or None."""
+        try:
+            fd = os.open(self.lock, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            answer = struct.unpack(FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+        finally:
+            os.close(fd)
+        return None if answer[0] == fcntl.F_UNLCK else max(answer[4], 0)
+
+    def open_holder(self) -> int | None:
+        """Return a pidfd of the process that holds the lock, or None when there is none here."""
+        pid = self.lock_holder()
+        if not pid:
+            return None
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return None
+        if self.lock_holder() == pid:  # it still is the one that the pidfd stands for
+            return pidfd
+        os.close(pidfd)
+        return None
+
+
+def read_json(path: str) -> dict[str, Any] | None:
+    """Return the object in a file, None when there is no such file.
+
+    Raises ValueError when it holds something else: it was damaged from outside, as everything
+    here is written whole or not at all.
+    """
+    try:
+        with open(path, "rb") as file:
+            value = json.loads(file.read())
+    except FileNotFoundError:
+        return None
+    except ValueError as problem:
+        raise ValueError(f"{path} is damaged: {problem}") from problem
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is damaged: it does not hold an object")
+    return value
+
+
+def write_atomic(path: str, value: Mapping[str, Any], *, sync: bool = False) -> None:
+    """Replace a file whole: a reader sees the old content or the new, never a part."""
+    temporary = _write_temporary(path, value, sync=sync)
+    os.rename(temporary, path)
+
+
+def create_exclusive(path: str, value: Mapping[str, Any]) -> bool:
+    """Create a file with its whole content; False, and nothing changed, when it exists."""
+    temporary = _write_temporary(path, value, sync=True)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True
+
+
+def _write_temporary(path: str, value: Mapping[str, Any], *, sync: bool) -> str:
+    head, name = os.path.split(path)
+    temporary = f"{head}/.{name}.{os.getpid()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        data = json.dumps(value, separators=(",", ":")).encode()
+        if os.write(fd, data) != len(data):
+            raise OSError(f"{temporary}: the disk is full")
+        if sync:
+            os.fsync(fd)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    finally:
+        os.close(fd)
+    return temporary
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,76 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+PROBE = """
+import json, sys
+from task_runner.lib.errors import ValidationError
+from task_runner.lib.task import task_from_dict
+
+for line in sys.stdin:
+    try:
+        task = task_from_dict(json.loads(line))
+    except ValidationError as error:
+        print(json.dumps({"field": error.field, "detail": error.detail}))
+    else:
+        print(json.dumps(task.parameters))
+"""
+
+
+def pip_install(target: Path, scratch: Path) -> None:
+    source = scratch / "source"
+    with resources.as_file(resources.files("task_runner") / "doc/example_machine") as example:
+        # A copy, because setuptools builds inside of the source.
+        shutil.copytree(example, source)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--no-deps", "--target", str(target), str(source)], check=True)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    scratch = tmp_path_factory.mktemp("plug_in")
+    pip_install(scratch / "site", scratch)
+    return scratch / "site"
+
+
+def ask(*tasks: object, path: Path | None = None) -> list[object]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    if path:
+        environment["PYTHONPATH"] = str(path)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        input="\n".join(map(json.dumps, tasks)),
+        env=environment,
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def countdown(parameters: object) -> dict[str, object]:
+    return {"machine": "countdown", "parameters": parameters}
+
+
+def test_an_installed_machine_is_found(site: Path) -> None:
+    assert ask(countdown({"from": 3}), path=site) == [{"from": 3}]
+
+
+def test_an_installed_machine_refuses_with_the_field(site: Path) -> None:
+    wrong = [None, {}, {"from": 1, "to": 2}, {"from": "3"}, {"from": True}, {"from": 0}]
+    answers = ask(*map(countdown, wrong), path=site)
+    fields = [answer["field"] for answer in answers if isinstance(answer, dict)]
+    assert fields == ["parameters"] * 3 + ["parameters.from"] * 3
+
+
+def test_without_the_package_the_machine_is_unknown() -> None:
+    (answer,) = ask(countdown({"from": 3}))
+    assert isinstance(answer, dict)
+    assert answer["field"] == "machine"
+    assert "there is no 'countdown'" in str(answer["detail"])
