@@ -4,8 +4,8 @@ import fcntl
 import json
 import os
 import struct
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 PREFIX = "task-"
@@ -54,12 +54,25 @@ class TaskDir:
         except (BlockingIOError, PermissionError):
             os.close(fd)
             return False
-        self._lock_fd = fd
         return True
 
-    def release_lock(self) -> None:
-        """Give the lock back; for whoever only passes a verdict."""
-        os.close(self._lock_fd)
+    @contextmanager
+    def keep_out(self) -> Iterator[bool]:
+        """Hold the lock for a moment, so that no TaskRunner begins; gives False when one lives.
+
+        Another kind of lock on the same file: it belongs to this open file, not to the process, so
+        other threads that look at the lock meanwhile do not drop it. See F_OFD_SETLK in fcntl(2).
+        """
+        fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        wanted = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        try:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, wanted)
+        except (BlockingIOError, PermissionError):
+            yield False
+        else:
+            yield True
+        finally:
+            os.close(fd)
 
     def lock_holder(self) -> int | None:
         """Return the pid of the process that holds the lock (0: it cannot be seen), or None."""

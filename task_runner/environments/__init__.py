@@ -1,0 +1,1 @@
+"""Where TaskRunner starts: the environments."""

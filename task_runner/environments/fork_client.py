@@ -1,0 +1,115 @@
+"""The client of the fork server: starts it, and starts another when it is gone."""
+
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+from typing import Any, NamedTuple
+
+from task_runner.lib.errors import StartError
+from task_runner.lib.process import short_environment
+from task_runner.lib.task_dir import TaskDir
+
+OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+"""The soft limit as this process found it, before it raised its own."""
+
+ATTEMPTS = 3
+PATIENCE = 60.0
+"""Seconds until an answer; a machine that swaps is slow, and launching again is safe anyway."""
+ANSWER_LIMIT = 262144
+
+BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from task_runner.environments.fork_server import serve; "
+    "serve(int(sys.argv[2]), int(sys.argv[3]))"
+)
+
+
+class Launch(NamedTuple):
+    """What came of launching a TaskRunner on a directory."""
+
+    record: dict[str, Any] | None
+    """The status file as it is now; None when another TaskRunner owns the task."""
+    pidfd: int
+    """Of the TaskRunner that was launched; the caller closes it."""
+
+
+class ForkClient:
+    """Launches TaskRunners; any thread may."""
+
+    def __init__(self) -> None:
+        """Start nothing yet: the fork server is started by the first launch."""
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def launch(self, directory: TaskDir) -> Launch:
+        """Launch a TaskRunner on the directory and wait until it owns the task, or has no need to.
+
+        Safe to repeat: the TaskRunner itself decides, under the lock of the task, what is to be
+        done. Raises StartError when it could not even begin after several attempts.
+        """
+        problem = ""
+        for _ in range(ATTEMPTS):
+            try:
+                answer, pidfd = self._ask(directory)
+            except OSError as error:
+                problem = f"the fork server does not answer: {error}"
+                continue
+            if "error" not in answer:
+                return Launch(answer.get("started"), pidfd)
+            os.close(pidfd)
+            problem = str(answer["error"])
+        raise StartError(f"{directory.task_id} could not be started: {problem}")
+
+    def _ask(self, directory: TaskDir) -> tuple[dict[str, Any], int]:
+        request = json.dumps({"path": directory.path, "task_id": directory.task_id}).encode()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            ours.settimeout(PATIENCE)
+            with theirs:
+                self._send(request, theirs)
+            data, fds, _, _ = socket.recv_fds(ours, ANSWER_LIMIT, 1)
+        if not data or not fds:
+            raise ConnectionError("TaskRunner ended before it could say anything")
+        return json.loads(data), fds[0]
+
+    def _send(self, request: bytes, reply: socket.socket) -> None:
+        with self._lock:
+            control = self._control or self._start()
+            try:
+                socket.send_fds(control, [request], [reply.fileno()])
+            except OSError:  # it was killed; a new one does as well
+                self._drop()
+                socket.send_fds(self._start(), [request], [reply.fileno()])
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        paths = json.dumps([os.path.abspath(path) for path in sys.path])
+        with theirs:
+            self._server = subprocess.Popen(
+                [sys.executable, "-S", "-c", BOOT, paths, str(theirs.fileno()), str(OPEN_FILES)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=short_environment(),
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        self._control = ours
+        return ours
+
+    def _drop(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._server is not None:
+            self._server.wait()
+            self._server = None
+
+    def close(self) -> None:
+        """End the fork server. What it has started goes on."""
+        with self._lock:
+            self._drop()

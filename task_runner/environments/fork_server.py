@@ -1,0 +1,97 @@
+"""A small preloaded process that forks a TaskRunner for every request.
+
+Forking from here costs a fraction of starting Python, and shares its memory. It runs in a single
+thread, which is what makes fork safe, with the standard library alone, and knows nothing: a request
+is the directory of a task and a socket to answer on. It ends when its client does.
+"""
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import traceback
+from contextlib import suppress
+from typing import NoReturn
+
+REQUEST_LIMIT = 16384
+
+
+def serve(control_fd: int, open_files: int) -> None:
+    """Answer requests until the other end of the control socket is closed.
+
+    `open_files` is the soft limit of open files that tasks get: the service raises its own.
+    """
+    control = socket.socket(fileno=control_fd)
+    _prepare(open_files)
+    while True:
+        data, fds, _, _ = socket.recv_fds(control, REQUEST_LIMIT, 1)
+        if not data:
+            return
+        reply = socket.socket(fileno=fds[0])
+        try:
+            pid = os.fork()
+        except OSError as problem:
+            _answer(reply, error=f"fork: {problem.strerror}")
+            pid = -1
+        if pid == 0:
+            control.close()
+            _become_task_runner(json.loads(data), reply)
+        reply.close()
+
+
+def _prepare(open_files: int) -> None:
+    """Load what every task needs, once, and leave the signals as TaskRunner wants to find them."""
+    import task_runner.lib.runner
+    import task_runner.machines.command
+    import task_runner.machines.echo  # noqa: F401
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, most))
+    os.umask(0o077)
+    # Nobody waits for a TaskRunner: its result is in a file.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # A stop may come right after the fork; it waits until TaskRunner can listen.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    # A collection in a child would write to, and so copy, every page that is shared.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _become_task_runner(request: dict[str, str], reply: socket.socket) -> NoReturn:
+    from task_runner.lib.runner import TaskRunner
+    from task_runner.lib.task_dir import TaskDir
+
+    directory = TaskDir(request["path"], request["task_id"])
+    try:
+        os.setsid()
+        _let_go_of_stderr()
+
+        def started(record: dict[str, object]) -> None:
+            _answer(reply, started=record)
+            reply.close()
+
+        if TaskRunner(directory).run(started) is None:
+            _answer(reply, held=True)
+    except BaseException as problem:  # the end of the process: reported, to whoever still listens
+        with suppress(OSError), open(directory.runner_log, "a") as log:
+            log.write(traceback.format_exc())
+        _answer(reply, error=f"{type(problem).__name__}: {problem}")
+    finally:
+        os._exit(0)
+
+
+def _let_go_of_stderr() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 2)
+    os.close(null)
+
+
+def _answer(reply: socket.socket, **answer: object) -> None:
+    """Answer together with a pidfd of this process; the client may have gone, or have heard all."""
+    with suppress(OSError):
+        pidfd = os.pidfd_open(os.getpid())
+        socket.send_fds(reply, [json.dumps(answer).encode()], [pidfd])
+        os.close(pidfd)
