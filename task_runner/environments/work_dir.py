@@ -1,17 +1,16 @@
 """The work directory: one directory per task in it, each there completely or not at all."""
 
 import errno
+import fcntl
 import os
 import pwd
 import secrets
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 
 from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import TaskExistsError, WorkDirError
-from task_runner.lib.process import Identity, identity_of
 from task_runner.lib.task import Task
 from task_runner.lib.task_dir import PREFIX, TaskDir, sync_directory, write_atomic
 
@@ -24,14 +23,48 @@ class WorkDir:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Make the directory when it is not there. Raises WorkDirError with what to do."""
         self.path = os.path.abspath(path)
-        me = identity_of(os.getpid())
-        owner = f"{me.host}.{me.boot_id[:8]}.{me.pid}.{me.start_ticks}"
-        self._staging = f"{self.path}/{STAGING}/{owner}"
         try:
-            os.makedirs(self.path, 0o700, exist_ok=True)
-            os.makedirs(self._staging, 0o700, exist_ok=True)
+            os.makedirs(f"{self.path}/{STAGING}", 0o700, exist_ok=True)
+            self.owner, self._guard = self._stage()
         except OSError as problem:
             raise WorkDirError(_advice(self.path, problem)) from problem
+        self._staging = f"{self.path}/{STAGING}/{self.owner}"
+
+    def _stage(self) -> tuple[str, int]:
+        """Make a staging directory, locked for as long as this process lives."""
+        while True:
+            owner = secrets.token_hex(8)
+            path = f"{self.path}/{STAGING}/{owner}"
+            os.mkdir(path, 0o700)
+            guard = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            if os.path.exists(path):  # nobody took it for a dead one before it was locked
+                return owner, guard
+            os.close(guard)
+
+    def is_alive(self, owner: str) -> bool:
+        """Say whether the process with this staging directory lives, on whatever host."""
+        if owner == self.owner:
+            return True
+        guard = self._lock_of_dead(owner)
+        if guard is not None:
+            os.close(guard)
+        return guard is None and os.path.exists(f"{self.path}/{STAGING}/{owner}")
+
+    def _lock_of_dead(self, owner: str) -> int | None:
+        """Return the locked staging directory of a process that is gone; None when it is not."""
+        try:
+            guard = os.open(
+                f"{self.path}/{STAGING}/{owner}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            )
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(guard)
+            return None
+        return guard
 
     def create(self, task: Task, path: str | None = None) -> TaskDir:
         """Make the directory of a new task; it appears whole. Call `sync` before it is answered.
@@ -87,29 +120,17 @@ class WorkDir:
 
     def sweep(self) -> None:
         """Remove the drafts of processes that are gone."""
-        for name in os.listdir(f"{self.path}/{STAGING}"):
-            owner = _owner_of(name)
-            if owner is not None and owner.is_alive() is False:
-                shutil.rmtree(f"{self.path}/{STAGING}/{name}", onerror=_make_writable_and_retry)
+        for owner in os.listdir(f"{self.path}/{STAGING}"):
+            guard = None if owner == self.owner else self._lock_of_dead(owner)
+            if guard is not None:
+                shutil.rmtree(f"{self.path}/{STAGING}/{owner}", onerror=_make_writable_and_retry)
+                os.close(guard)
 
     def close(self) -> None:
         """Remove this process's own staging area, which is empty unless something is under way."""
         with suppress(OSError):
             os.rmdir(self._staging)
-
-
-def _owner_of(name: str) -> Identity | None:
-    """Return whose staging directory this is; None when that cannot be told from here."""
-    from task_runner.lib.process import boot_id
-
-    try:
-        host, boot, pid, ticks = name.rsplit(".", 3)
-        owner = Identity(
-            host, boot_id() if boot_id().startswith(boot) else boot, int(pid), int(ticks)
-        )
-    except ValueError:
-        return None
-    return owner if host == socket.gethostname() else None
+        os.close(self._guard)
 
 
 def _make_writable_and_retry(function: object, path: str, _info: object) -> None:

@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 from importlib import resources
@@ -41,6 +42,13 @@ def test_run_prints_only_the_part_before_cleanup(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr() == ("a  b\n\nc\n", "")
     MACHINE.cleanup(task)
     assert capsys.readouterr() == ("d\n", "")
+
+
+def test_each_line_is_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="utf-8"))
+    MACHINE.run(make("ECHO ü"))
+    assert written.getvalue() == b"\xc3\xbc\n"
 
 
 def test_return_ends_the_run(capsys: pytest.CaptureFixture[str]) -> None:

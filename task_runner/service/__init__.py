@@ -1,0 +1,1 @@
+"""What the API does with tasks: submit, list, watch, stop, recover, queue."""

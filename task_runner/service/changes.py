@@ -1,0 +1,89 @@
+"""Who waits for a change hears of it, whichever worker made it.
+
+The events in the index are the only channel between the workers. What this worker writes is looked
+up at once; what others write is seen by `PRAGMA data_version`, which is asked only while somebody
+waits.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from task_runner.service.index import Event, Index
+
+INTERVAL = 0.025
+"""Seconds between two looks at what other workers did."""
+BATCH = 1000
+
+
+class Changes:
+    """Hands every new event to those who wait for it."""
+
+    def __init__(self, index: Index) -> None:
+        """Wait for nothing until somebody subscribes."""
+        self._index = index
+        self._poked = asyncio.Event()
+        self._by_task: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._of_all: set[asyncio.Event] = set()
+        self._reader: asyncio.Task[None] | None = None
+
+    def poke(self) -> None:
+        """Say that this worker has written something."""
+        self._poked.set()
+
+    @contextmanager
+    def of_task(self, task_id: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set at every change of one task; clear it before looking again."""
+        changed = asyncio.Event()
+        self._by_task[task_id].add(changed)
+        self._start()
+        try:
+            yield changed
+        finally:
+            self._by_task[task_id].discard(changed)
+            if not self._by_task[task_id]:
+                del self._by_task[task_id]
+
+    @contextmanager
+    def of_all(self) -> Iterator[asyncio.Event]:
+        """Give an event that is set at every change of anything."""
+        changed = asyncio.Event()
+        self._of_all.add(changed)
+        self._start()
+        try:
+            yield changed
+        finally:
+            self._of_all.discard(changed)
+
+    def _start(self) -> None:
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._read(), name="changes")
+
+    async def _read(self) -> None:
+        """Hand out events until nobody waits any more."""
+        _, _, last = await self._index.events_range()
+        self._wake_everybody()  # what happened before `last` was known
+        version = -1
+        while self._by_task or self._of_all:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL):
+                    await self._poked.wait()
+            poked = self._poked.is_set()
+            self._poked.clear()
+            if not poked and version == (version := await self._index.data_version()):
+                continue
+            while events := await self._index.events_after(last, BATCH):
+                last = events[-1].number
+                self._hand_out(events)
+
+    def _hand_out(self, events: list[Event]) -> None:
+        for event in events:
+            for changed in self._by_task.get(event.task_id, ()):
+                changed.set()
+        for changed in self._of_all:
+            changed.set()
+
+    def _wake_everybody(self) -> None:
+        for changed in (*self._of_all, *(one for some in self._by_task.values() for one in some)):
+            changed.set()

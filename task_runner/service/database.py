@@ -1,0 +1,140 @@
+"""SQLite off the event loop: one thread that writes, one that reads.
+
+Whatever is asked for while a transaction is under way shares the next one, so a burst of tasks
+costs few commits; see https://sqlite.org/wal.html.
+"""
+
+import asyncio
+import os
+import queue
+import re
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+Operation = Callable[[sqlite3.Connection], Result]
+Job = tuple[Operation[Any], "asyncio.Future[Any]"]
+
+BUSY_TIMEOUT = 60.0
+"""Seconds to wait for a writer in another process."""
+SCHEMA_VERSION = 1
+
+
+def load_statements() -> dict[str, str]:
+    """Return the statements of `index.sql` by their names."""
+    text = resources.files("task_runner.service").joinpath("index.sql").read_text()
+    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+SQL = load_statements()
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """Open the index, which is made when it is not there or of another version."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def make_schema(connection: sqlite3.Connection, epoch: str) -> None:
+    """Make the tables unless they are there. Another version of them is thrown away."""
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+        for table in ("events", "labels", "tasks", "epoch"):
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+        for statement in SQL["schema"].split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute(SQL["begin_epoch"], (epoch,))
+    connection.execute("COMMIT")
+
+
+class Database:
+    """Runs operations (functions of a connection) in the right thread; await their results."""
+
+    def __init__(self, path: str, epoch: str) -> None:
+        """Open the file. `epoch` names the index when it has to be made. Raises sqlite3.Error."""
+        self._writing = connect(path)
+        make_schema(self._writing, epoch)
+        self._reading = connect(path)
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._reader = ThreadPoolExecutor(1, "index-reader")
+        self._writer = threading.Thread(target=self._write_jobs, name="index-writer", daemon=True)
+        self._writer.start()
+
+    async def write(self, operation: Operation[Result]) -> Result:
+        """Run in a transaction of its own or shared with others; returns when it is committed."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._jobs.put((operation, future))
+        return await future
+
+    async def read(self, operation: Operation[Result]) -> Result:
+        """Run outside of a transaction."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, operation, self._reading)
+
+    def _write_jobs(self) -> None:
+        closing = False
+        while not closing:
+            jobs = [self._jobs.get()]
+            while not self._jobs.empty():
+                jobs.append(self._jobs.get())
+            closing = None in jobs
+            if wanted := [job for job in jobs if job is not None]:
+                self._write_together(wanted)
+
+    def _write_together(self, jobs: list[Job]) -> None:
+        results: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+        try:
+            self._writing.execute("BEGIN IMMEDIATE")
+            results = [self._run(*job) for job in jobs]
+            self._writing.execute("COMMIT")
+        except sqlite3.Error as problem:
+            if self._writing.in_transaction:
+                self._writing.execute("ROLLBACK")
+            results = [(future, None, problem) for _, future in jobs]
+        loop = jobs[0][1].get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_deliver, results)
+
+    def _run(
+        self, operation: Operation[Any], future: "asyncio.Future[Any]"
+    ) -> tuple["asyncio.Future[Any]", Any, Exception | None]:
+        """Run one of several operations; when it fails, its own changes are undone, not theirs."""
+        self._writing.execute("SAVEPOINT one")
+        try:
+            return future, operation(self._writing), None
+        except Exception as problem:
+            self._writing.execute("ROLLBACK TO one")
+            return future, None, problem
+        finally:
+            self._writing.execute("RELEASE one")
+
+    def close(self) -> None:
+        """Finish what was asked for, then close."""
+        self._jobs.put(None)
+        self._writer.join()
+        self._reader.shutdown()
+        self._reading.close()
+        self._writing.close()
+
+
+def _deliver(results: list[tuple["asyncio.Future[Any]", Any, Exception | None]]) -> None:
+    for future, result, problem in results:
+        if future.done():  # whoever asked was canceled
+            continue
+        if problem is None:
+            future.set_result(result)
+        else:
+            future.set_exception(problem)

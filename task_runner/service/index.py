@@ -1,0 +1,307 @@
+"""The index of all tasks: fast lists, the claims of who starts what, and the events."""
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from task_runner.lib.clock import timestamp
+from task_runner.lib.observe import Observation
+from task_runner.lib.state import State
+from task_runner.service.database import SQL, Database
+
+EVENTS_KEPT = 200_000
+SECRET = ("parameters", "env")
+"""What is never copied out of the task's own directory."""
+
+
+class Row(NamedTuple):
+    """A task as the index knows it."""
+
+    seq: int
+    task_id: str
+    state: State
+    over: bool
+    owner: str | None
+    asked: Mapping[str, Any]
+    record: Mapping[str, Any]
+    created_at: str
+
+
+class Event(NamedTuple):
+    """A change of state; `state` may also be `deleted`."""
+
+    number: int
+    task_id: str
+    state: str
+    at: str
+    outcome: str | None
+    exit_code: int | None
+
+
+class Page(NamedTuple):
+    """Which tasks to list, and in which order."""
+
+    states: Sequence[str] = ()
+    machine: str | None = None
+    labels: Sequence[tuple[str, str | None]] = ()
+    since: str | None = None
+    after: int | None = None
+    descending: bool = False
+    limit: int = 1000
+
+
+class Index:
+    """All operations on the index; `owner` is the name of this worker in claims."""
+
+    def __init__(self, path: str, owner: str, max_running: int | None = None) -> None:
+        """Open the index of a work directory. Raises sqlite3.Error."""
+        self._database = Database(path, secrets.token_hex(4))
+        self._owner = owner
+        self._max_running = max_running
+
+    async def add(self, asked: Mapping[str, Any], seen: Observation, *, first: bool) -> bool:
+        """Add a task; say whether it is for this worker to start or to watch.
+
+        A waiting task is claimed when a slot is free. `first` is False for a task that was found
+        in its directory. One that is there already stays as it is.
+        """
+
+        def operation(connection: sqlite3.Connection) -> bool:
+            return self._add(connection, asked, seen, first=first)
+
+        return await self._database.write(operation)
+
+    def _add(
+        self,
+        connection: sqlite3.Connection,
+        asked: Mapping[str, Any],
+        seen: Observation,
+        *,
+        first: bool,
+    ) -> bool:
+        over = seen.state.is_over
+        waits = seen.state is State.CREATED and not self._free_slots(connection)
+        mine = not over and not waits
+        row = {
+            "task_id": asked["taskId"],
+            "state": seen.state,
+            "over": over,
+            "owner": self._owner if mine else None,
+            "priority": asked.get("priority", 0),
+            "machine": asked["machine"],
+            "created_at": asked["createdAt"],
+            "asked": json.dumps({k: v for k, v in asked.items() if k not in SECRET}),
+            "record": json.dumps(seen.record),
+        }
+        cursor = connection.execute(SQL["add"], row)
+        if not cursor.rowcount:
+            return False
+        labels = asked.get("labels", {})
+        connection.executemany(
+            SQL["add_label"], [(cursor.lastrowid, *label) for label in labels.items()]
+        )
+        if first:
+            self._add_event(connection, asked["taskId"], seen.state, {})
+        return mine
+
+    def _free_slots(self, connection: sqlite3.Connection) -> int:
+        if self._max_running is None:
+            return 1_000_000
+        claimed: int = connection.execute(SQL["count_claimed"]).fetchone()[0]
+        return max(0, self._max_running - claimed)
+
+    async def change(self, task_id: str, seen: Observation) -> None:
+        """Note the state of a task that is not over; one that is over stays as it is."""
+
+        def operation(connection: sqlite3.Connection) -> None:
+            row = connection.execute(SQL["get"], (task_id,)).fetchone()
+            if row is None or row["over"]:
+                return
+            values = {"task_id": task_id, "state": seen.state, "record": json.dumps(seen.record)}
+            connection.execute(SQL["change"], values)
+            if row["state"] != seen.state:
+                self._add_event(connection, task_id, seen.state, seen.record)
+
+        await self._database.write(operation)
+
+    async def finish(self, task_id: str, seen: Observation) -> list[str]:
+        """Note the end of a task; return the waiting tasks this worker has now to start."""
+
+        def operation(connection: sqlite3.Connection) -> list[str]:
+            values = {"task_id": task_id, "state": seen.state, "record": json.dumps(seen.record)}
+            if connection.execute(SQL["finish"], values).rowcount:
+                self._add_event(connection, task_id, seen.state, seen.record)
+            return self._claim_waiting(connection)
+
+        return await self._database.write(operation)
+
+    async def claim_waiting(self) -> list[str]:
+        """Claim as many waiting tasks as there are free slots, the most important ones first."""
+        return await self._database.write(self._claim_waiting)
+
+    def _claim_waiting(self, connection: sqlite3.Connection) -> list[str]:
+        slots = self._free_slots(connection)
+        claimed = [row[0] for row in connection.execute(SQL["next_waiting"], (slots,))]
+        for task_id in claimed:
+            connection.execute(SQL["claim"], {"task_id": task_id, "owner": self._owner})
+        return claimed
+
+    async def claim(self, task_id: str) -> bool:
+        """Claim one waiting task out of its turn, in order to cancel it; False when it is not."""
+
+        def operation(connection: sqlite3.Connection) -> bool:
+            values = {"task_id": task_id, "owner": self._owner}
+            return connection.execute(SQL["claim"], values).rowcount > 0
+
+        return await self._database.write(operation)
+
+    async def owners(self) -> list[str]:
+        """Return the workers that have claimed a task."""
+        return await self._database.read(lambda connection: _column(connection, SQL["owners"]))
+
+    async def take_over(self, dead: str) -> list[str]:
+        """Take the tasks of a worker that is gone; return them."""
+
+        def operation(connection: sqlite3.Connection) -> list[str]:
+            owned = _column(connection, SQL["owned"], (dead,))
+            connection.execute(SQL["take_over"], {"dead": dead, "owner": self._owner})
+            return owned
+
+        return await self._database.write(operation)
+
+    async def remove(self, task_id: str) -> None:
+        """Forget a task."""
+
+        def operation(connection: sqlite3.Connection) -> None:
+            if connection.execute(SQL["remove"], (task_id,)).rowcount:
+                self._add_event(connection, task_id, "deleted", {})
+
+        await self._database.write(operation)
+
+    async def get(self, task_id: str) -> Row | None:
+        """Return a task, None when there is none."""
+
+        def operation(connection: sqlite3.Connection) -> Row | None:
+            row = connection.execute(SQL["get"], (task_id,)).fetchone()
+            return None if row is None else _row(row)
+
+        return await self._database.read(operation)
+
+    async def task_ids(self) -> set[str]:
+        """Return the identifiers of all tasks."""
+        return set(
+            await self._database.read(lambda connection: _column(connection, SQL["task_ids"]))
+        )
+
+    async def rows_of(self, page: Page) -> list[Row]:
+        """Return the tasks of a page."""
+        query, values = _page_query("*", page)
+        return await self._database.read(
+            lambda connection: [_row(row) for row in connection.execute(query, values)]
+        )
+
+    async def states_of(self, page: Page) -> list[tuple[int, str, str]]:
+        """Return place, identifier and state of the tasks of a page."""
+        query, values = _page_query("seq, task_id, state", page)
+        return await self._database.read(
+            lambda connection: [tuple(row) for row in connection.execute(query, values)]
+        )
+
+    async def count_states(self) -> dict[str, int]:
+        """Return how many tasks are in each state."""
+        return dict(
+            await self._database.read(
+                lambda connection: [tuple(row) for row in connection.execute(SQL["count_states"])]
+            )
+        )
+
+    async def events_after(self, number: int, limit: int) -> list[Event]:
+        """Return the events that follow an event, oldest first."""
+
+        def operation(connection: sqlite3.Connection) -> list[Event]:
+            rows = connection.execute(SQL["events_after"], (number, limit))
+            return [Event(*row) for row in rows]
+
+        return await self._database.read(operation)
+
+    async def events_range(self) -> tuple[str, int, int]:
+        """Return the name of this index's epoch, the first event kept and the last one."""
+
+        def operation(connection: sqlite3.Connection) -> tuple[str, int, int]:
+            return (
+                connection.execute(SQL["epoch"]).fetchone()[0],
+                connection.execute(SQL["first_event"]).fetchone()[0],
+                connection.execute(SQL["last_event"]).fetchone()[0],
+            )
+
+        return await self._database.read(operation)
+
+    async def data_version(self) -> int:
+        """Return a number that moves whenever anything was written, by whichever process."""
+        return await self._database.read(
+            lambda connection: int(connection.execute("PRAGMA data_version").fetchone()[0])
+        )
+
+    async def forget_old_events(self) -> None:
+        """Keep the newest events only."""
+        await self._database.write(
+            lambda connection: connection.execute(SQL["forget_events"], (EVENTS_KEPT,)).rowcount
+        )
+
+    def _add_event(
+        self,
+        connection: sqlite3.Connection,
+        task_id: str,
+        state: str,
+        record: Mapping[str, Any],
+    ) -> None:
+        outcome, code = record.get("outcome"), record.get("exit_code")
+        connection.execute(SQL["add_event"], (task_id, state, timestamp(), outcome, code))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+
+def _column(connection: sqlite3.Connection, query: str, values: Iterable[Any] = ()) -> list[str]:
+    return [row[0] for row in connection.execute(query, tuple(values))]
+
+
+def _row(row: sqlite3.Row) -> Row:
+    return Row(
+        seq=row["seq"],
+        task_id=row["task_id"],
+        state=State(row["state"]),
+        over=bool(row["over"]),
+        owner=row["owner"],
+        asked=json.loads(row["asked"]),
+        record=json.loads(row["record"]),
+        created_at=row["created_at"],
+    )
+
+
+def _page_query(columns: str, page: Page) -> tuple[str, list[Any]]:
+    """Build the query of a page from fixed fragments; every value is bound."""
+    fragments: list[tuple[str, list[Any]]] = []
+    if page.states:
+        marks = ",".join("?" * len(page.states))
+        fragments.append((f"state IN ({marks})", list(page.states)))
+    if page.machine is not None:
+        fragments.append(("machine = ?", [page.machine]))
+    if page.since is not None:
+        fragments.append(("created_at >= ?", [page.since]))
+    if page.after is not None:
+        fragments.append(("seq < ?" if page.descending else "seq > ?", [page.after]))
+    for name, value in page.labels:
+        label = "SELECT 1 FROM labels WHERE labels.seq = tasks.seq AND name = ?"
+        if value is None:
+            fragments.append((f"EXISTS ({label})", [name]))
+        else:
+            fragments.append((f"EXISTS ({label} AND value = ?)", [name, value]))
+    where = " AND ".join(fragment for fragment, _ in fragments) or "1"
+    order = "DESC" if page.descending else "ASC"
+    values = [value for _, bound in fragments for value in bound]
+    query = f"SELECT {columns} FROM tasks WHERE {where} ORDER BY seq {order} LIMIT ?"  # noqa: S608
+    return query, [*values, page.limit]

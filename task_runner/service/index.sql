@@ -1,0 +1,109 @@
+-- The index of all tasks. The truth is in the task directories: this file can be deleted at any
+-- time the service is down, and is made anew from them.
+-- Each statement has a name; `index.py` runs them by it.
+
+-- name: schema
+CREATE TABLE IF NOT EXISTS tasks (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of submission
+    task_id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    over INTEGER NOT NULL,                  -- 1: nothing more is expected to happen
+    owner TEXT,                             -- the worker that starts and watches it; NULL: it waits, or is over
+    priority INTEGER NOT NULL,
+    machine TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    asked TEXT NOT NULL,                    -- JSON: what was asked for, without parameters and env
+    record TEXT NOT NULL                    -- JSON: the status file as it was last seen
+);
+CREATE INDEX IF NOT EXISTS tasks_by_state ON tasks (state, seq);
+CREATE INDEX IF NOT EXISTS tasks_by_machine ON tasks (machine, seq);
+CREATE INDEX IF NOT EXISTS tasks_by_creation ON tasks (created_at);
+CREATE INDEX IF NOT EXISTS tasks_active ON tasks (owner) WHERE over = 0;
+CREATE INDEX IF NOT EXISTS tasks_waiting ON tasks (priority DESC, seq) WHERE over = 0 AND owner IS NULL;
+
+CREATE TABLE IF NOT EXISTS labels (
+    seq INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (name, value, seq)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS labels_by_task ON labels (seq);
+
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    task_id TEXT NOT NULL,
+    state TEXT NOT NULL,                    -- a state, or 'deleted'
+    at TEXT NOT NULL,
+    outcome TEXT,
+    exit_code INTEGER
+);
+
+CREATE TABLE IF NOT EXISTS epoch (name TEXT NOT NULL);  -- of this index; cursors of another are void
+
+-- name: add
+INSERT INTO tasks (task_id, state, over, owner, priority, machine, created_at, asked, record)
+VALUES (:task_id, :state, :over, :owner, :priority, :machine, :created_at, :asked, :record)
+ON CONFLICT (task_id) DO NOTHING;
+
+-- name: add_label
+INSERT INTO labels (seq, name, value) VALUES (?, ?, ?);
+
+-- name: get
+SELECT * FROM tasks WHERE task_id = ?;
+
+-- name: task_ids
+SELECT task_id FROM tasks;
+
+-- name: change
+UPDATE tasks SET state = :state, record = :record WHERE task_id = :task_id AND over = 0;
+
+-- name: finish
+-- A lost task may still get a result; nothing else that is over changes.
+UPDATE tasks SET state = :state, record = :record, over = 1, owner = NULL
+WHERE task_id = :task_id AND (over = 0 OR state = 'lost') AND state != 'exited';
+
+-- name: remove
+DELETE FROM tasks WHERE task_id = ?;
+
+-- name: claim
+UPDATE tasks SET owner = :owner WHERE task_id = :task_id AND owner IS NULL AND over = 0;
+
+-- name: count_claimed
+SELECT count(*) FROM tasks WHERE over = 0 AND owner IS NOT NULL;
+
+-- name: next_waiting
+SELECT task_id FROM tasks WHERE over = 0 AND owner IS NULL ORDER BY priority DESC, seq LIMIT ?;
+
+-- name: owners
+SELECT DISTINCT owner FROM tasks WHERE over = 0 AND owner IS NOT NULL;
+
+-- name: owned
+SELECT task_id FROM tasks WHERE over = 0 AND owner = ?;
+
+-- name: take_over
+UPDATE tasks SET owner = :owner WHERE over = 0 AND owner = :dead;
+
+-- name: add_event
+INSERT INTO events (task_id, state, at, outcome, exit_code) VALUES (?, ?, ?, ?, ?);
+
+-- name: events_after
+SELECT number, task_id, state, at, outcome, exit_code FROM events
+WHERE number > ? ORDER BY number LIMIT ?;
+
+-- name: last_event
+SELECT coalesce(max(number), 0) FROM events;
+
+-- name: first_event
+SELECT coalesce(min(number), 0) FROM events;
+
+-- name: forget_events
+DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?;
+
+-- name: count_states
+SELECT state, count(*) FROM tasks GROUP BY state;
+
+-- name: epoch
+SELECT name FROM epoch;
+
+-- name: begin_epoch
+INSERT INTO epoch (name) SELECT ? WHERE NOT EXISTS (SELECT * FROM epoch);

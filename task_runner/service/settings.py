@@ -1,0 +1,63 @@
+"""The configuration of a node: a JSON file, and variables of the environment above it."""
+
+import os
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    JsonConfigSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+DEFAULT_WORK_DIR = "/var/lib/tessia-mesh/task_runner"
+CONF = "TASK_RUNNER_CONF"
+
+
+class Settings(BaseSettings):
+    """Every setting; `max_running` in the file is `TASK_RUNNER_MAX_RUNNING` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="TASK_RUNNER_", extra="forbid")
+
+    work_dir: str = DEFAULT_WORK_DIR
+    """Where the tasks live."""
+    index_path: str | None = None
+    """Where the index lives; needed when the work directory is on a network file system."""
+    max_running: Annotated[int, Field(ge=1)] | None = None
+    """How many tasks may run at a time; the others wait, by priority, then age."""
+    allow_remote_clients: bool = False
+    """Serve clients of other hosts. Only where something else says who may connect."""
+    host_names: list[str] = []
+    """Names in the `Host` header that are accepted besides those of the loopback."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
+    """The largest request that is read."""
+    logging: dict[str, Any] | None = None
+    """A dictConfig for Python's logging; belongs to the mesh."""
+    request_authorization: Any = None
+    """Belongs to the mesh; accepted, not used yet."""
+    conf: str | None = None
+    """The JSON file itself."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  - there is no such file
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, file."""
+        file = JsonConfigSettingsSource(settings_cls, json_file=os.environ.get(CONF))
+        return init_settings, env_settings, file
+
+
+@cache
+def get_settings() -> Settings:
+    """Return the configuration of this process. Raises pydantic.ValidationError, OSError."""
+    path = os.environ.get(CONF)
+    if path and not os.path.exists(path):
+        raise FileNotFoundError(f"{CONF} names {path}, which does not exist")
+    return Settings()

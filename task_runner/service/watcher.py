@@ -1,0 +1,193 @@
+"""Watches the tasks of this worker: starts them, sees their end at once, goes on with orphans.
+
+A pidfd per TaskRunner stands in the event loop. It works on processes that are not our children,
+so after a restart the tasks that are found are watched like those that are started.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from task_runner.environments.multiprocess import MultiprocessEnvironment
+from task_runner.lib.errors import StartError
+from task_runner.lib.observe import Observation, observe
+from task_runner.lib.outcome import Outcome
+from task_runner.lib.state import State
+from task_runner.lib.task_dir import TaskDir
+from task_runner.service.changes import Changes
+from task_runner.service.index import Index
+
+log = logging.getLogger(__name__)
+
+LOST = "both its TaskRunner and its machine are gone, and nobody saw how they ended"
+
+
+class Watcher:
+    """One task after the other: look, launch when nobody owns it, wait, and write down the end."""
+
+    def __init__(
+        self,
+        environment: MultiprocessEnvironment,
+        index: Index,
+        changes: Changes,
+        threads: ThreadPoolExecutor,
+    ) -> None:
+        """Watch nothing yet."""
+        self._environment = environment
+        self._index = index
+        self._changes = changes
+        self._threads = threads
+        self._watched: dict[str, int] = {}
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    @property
+    def watched(self) -> list[str]:
+        """The tasks that run and are watched by this worker."""
+        return list(self._watched)
+
+    def directory(self, task_id: str) -> TaskDir:
+        """Return the directory of a task."""
+        return TaskDir.of(self._environment.work_dir.path, task_id)
+
+    async def start(self, task_id: str) -> State:
+        """Start a task that this worker has claimed; return its state right after."""
+        directory = self.directory(task_id)
+        try:
+            launch = await self._in_thread(self._environment.launch, directory)
+        except StartError as problem:
+            log.error("%s", problem)
+            return await self._judge(directory, State.EXITED, Outcome.ERROR, str(problem))
+        if launch.record is None:  # another TaskRunner got the lock first
+            os.close(launch.pidfd)
+            self._spawn(self.resume(task_id))
+            return State.RUNNING
+        if "finished_at" in launch.record:
+            os.close(launch.pidfd)
+            seen = Observation(State.EXITED, launch.record)
+            await self._finish(directory, seen)
+            return seen.state
+        seen = Observation(State.RUNNING, launch.record)
+        await self._index.change(task_id, seen)
+        self._changes.poke()
+        self._watch(task_id, launch.pidfd)
+        return seen.state
+
+    async def resume(self, task_id: str) -> None:
+        """Find out how far a task is, and go on from there."""
+        directory = self.directory(task_id)
+        if task_id in self._watched:
+            return
+        try:
+            seen = await self._in_thread(observe, directory)
+        except ValueError as problem:
+            log.error("task %s cannot be read: %s", task_id, problem)
+            return
+        if seen.state is State.CREATED:
+            await self.start(task_id)
+        elif seen.state is State.EXITED or not await self._go_on(directory, seen):
+            await self._finish(directory, await self._in_thread(observe, directory))
+
+    async def _go_on(self, directory: TaskDir, seen: Observation) -> bool:
+        """Watch the owner of a task that is under way, or launch one; False when it is over."""
+        pidfd = await self._in_thread(directory.open_holder)
+        if pidfd is None:
+            try:
+                launch = await self._in_thread(self._environment.launch, directory)
+            except StartError as problem:
+                log.error("%s; it is tried again", problem)
+                return True
+            pidfd = launch.pidfd
+        if seen.state is State.LOST:
+            # The TaskRunner just launched only tidies up what a dead machine left behind.
+            await self._wait_for(pidfd)
+            await self._judge(directory, State.LOST, Outcome.UNKNOWN, LOST)
+            return False
+        await self._index.change(directory.task_id, seen)
+        self._changes.poke()
+        self._watch(directory.task_id, pidfd)
+        return True
+
+    async def _wait_for(self, pidfd: int) -> None:
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(pidfd, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+
+    def _watch(self, task_id: str, pidfd: int) -> None:
+        self._watched[task_id] = pidfd
+        asyncio.get_running_loop().add_reader(pidfd, self._ended, task_id)
+
+    def _ended(self, task_id: str) -> None:
+        """Take notice that the TaskRunner of a task has ended, for better or worse."""
+        pidfd = self._watched.pop(task_id)
+        asyncio.get_running_loop().remove_reader(pidfd)
+        os.close(pidfd)
+        self._spawn(self.resume(task_id))
+
+    async def _judge(self, directory: TaskDir, state: State, outcome: Outcome, why: str) -> State:
+        judge = self._environment.judge
+        seen = await self._in_thread(judge, directory, state, outcome, why)
+        await self._finish(directory, seen)
+        return seen.state
+
+    async def _finish(self, directory: TaskDir, seen: Observation) -> None:
+        if not seen.state.is_over:  # a verdict was refused: somebody is alive after all
+            self._spawn(self.resume(directory.task_id))
+            return
+        claimed = await self._index.finish(directory.task_id, seen)
+        self._changes.poke()
+        self.start_soon(claimed)
+        if seen.state is State.EXITED:
+            self._spawn(self._sync(directory))
+
+    async def _sync(self, directory: TaskDir) -> None:
+        """Make a result survive a power cut. It was reported already: this can take a second."""
+        await self._in_thread(_sync_result, directory)
+
+    def start_soon(self, task_ids: list[str]) -> None:
+        """Start tasks that this worker has claimed."""
+        for task_id in task_ids:
+            self._spawn(self.resume(task_id))
+
+    def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            log.error("watching a task failed", exc_info=problem)
+
+    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, function, *arguments)
+
+    async def close(self) -> None:
+        """Stop watching; the tasks go on."""
+        for task_id in self.watched:
+            pidfd = self._watched.pop(task_id)
+            asyncio.get_running_loop().remove_reader(pidfd)
+            os.close(pidfd)
+        for job in list(self._jobs):
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+
+
+def _sync_result(directory: TaskDir) -> None:
+    for path in (directory.status, directory.output):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # there was no output, or the task was deleted meanwhile
+            continue
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
