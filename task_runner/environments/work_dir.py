@@ -6,12 +6,12 @@ import os
 import pwd
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 
-from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import TaskExistsError, WorkDirError
-from task_runner.lib.task import Task
+from task_runner.lib.task import Task, accepted
 from task_runner.lib.task_dir import PREFIX, TaskDir, sync_directory, write_atomic
 
 STAGING = ".staging"
@@ -23,11 +23,8 @@ class WorkDir:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Make the directory when it is not there. Raises WorkDirError with what to do."""
         self.path = os.path.abspath(path)
-        try:
-            os.makedirs(f"{self.path}/{STAGING}", 0o700, exist_ok=True)
-            self.owner, self._guard = self._stage()
-        except OSError as problem:
-            raise WorkDirError(_advice(self.path, problem)) from problem
+        prepare(self.path)
+        self.owner, self._guard = self._stage()
         self._staging = f"{self.path}/{STAGING}/{self.owner}"
 
     def _stage(self) -> tuple[str, int]:
@@ -77,8 +74,7 @@ class WorkDir:
             directory = TaskDir(path, task_id) if path else TaskDir.of(self.path, task_id)
             draft = TaskDir(f"{self._staging}/{secrets.token_hex(8)}", task_id)
             os.mkdir(draft.path, 0o700)
-            record = {**task.to_dict(), "taskId": task_id, "createdAt": timestamp()}
-            write_atomic(draft.task, record)
+            write_atomic(draft.task, accepted(task._replace(task_id=task_id)))
             if self._publish(draft.path, directory.path):
                 return directory
             if task.task_id:
@@ -118,19 +114,31 @@ class WorkDir:
             if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False):
                 yield entry.name.removeprefix(PREFIX)
 
-    def sweep(self) -> None:
-        """Remove the drafts of processes that are gone."""
+    def sweep(self) -> bool:
+        """Remove the drafts of processes that are gone; say whether there were any."""
+        found = False
         for owner in os.listdir(f"{self.path}/{STAGING}"):
             guard = None if owner == self.owner else self._lock_of_dead(owner)
             if guard is not None:
                 shutil.rmtree(f"{self.path}/{STAGING}/{owner}", onerror=_make_writable_and_retry)
                 os.close(guard)
+                found = True
+        return found
 
     def close(self) -> None:
         """Remove this process's own staging area, which is empty unless something is under way."""
         with suppress(OSError):
             os.rmdir(self._staging)
         os.close(self._guard)
+
+
+def prepare(path: str) -> None:
+    """Make a work directory when it is not there. Raises WorkDirError when it cannot be used."""
+    try:
+        os.makedirs(f"{path}/{STAGING}", 0o700, exist_ok=True)
+        os.rmdir(tempfile.mkdtemp(dir=f"{path}/{STAGING}"))
+    except OSError as problem:
+        raise WorkDirError(_advice(path, problem)) from problem
 
 
 def _make_writable_and_retry(function: object, path: str, _info: object) -> None:

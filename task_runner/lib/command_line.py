@@ -10,11 +10,10 @@ import tempfile
 from contextlib import suppress
 from typing import NoReturn
 
-from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import TaskRunnerError
 from task_runner.lib.outcome import Outcome
 from task_runner.lib.runner import Record, TaskRunner, machine_of
-from task_runner.lib.task import Task, task_from_dict
+from task_runner.lib.task import Task, accepted, task_from_dict
 from task_runner.lib.task_dir import TaskDir, read_json, write_atomic
 
 TASK_ID = "cli"
@@ -59,7 +58,7 @@ def run_here(task: Task, directory: str) -> Record:
     try:
         files = TaskDir(scratch, TASK_ID, results=directory)
         _remove_old_results(files)
-        write_atomic(files.task, {**task.to_dict(), "createdAt": timestamp()})
+        write_atomic(files.task, accepted(task))
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         record = TaskRunner(files, mirror=sys.stdout.fileno()).run()
     finally:

@@ -48,3 +48,7 @@ class StartError(TaskRunnerError):
 
 class WorkDirError(TaskRunnerError):
     """The work directory cannot be used."""
+
+
+class CursorGoneError(TaskRunnerError):
+    """What follows this cursor is not kept any more; begin anew without one."""

@@ -82,7 +82,7 @@ class TaskRunner:
         fields = read_json(self.directory.task)
         if fields is None:
             raise FileNotFoundError(f"{self.directory.task} is missing")
-        return task_from_record({k: v for k, v in fields.items() if k != "createdAt"})
+        return task_from_record(fields)
 
     def _listen(self) -> None:
         """Stand ready for signals, which are only recorded, and wake up the loop."""

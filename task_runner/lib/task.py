@@ -1,9 +1,12 @@
 """What a task is: the record of what was asked for, and the rules it must obey."""
 
+import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import ValidationError
 
 TASK_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
@@ -16,6 +19,7 @@ MAX_LABELS = 64
 MAX_ARGUMENT = 128 * 1024 - 1  # bytes: MAX_ARG_STRLEN of the kernel, without the final NUL
 
 Json = Any
+log = logging.getLogger(__name__)
 
 
 class Task(NamedTuple):
@@ -39,6 +43,7 @@ class Task(NamedTuple):
 
 
 WIRE_NAMES = {"task_id": "taskId", "grace_period": "gracePeriod"}
+FOUND_OUT = ("createdAt", "resources")
 FIELDS = {WIRE_NAMES.get(name, name): name for name in Task._fields}
 
 
@@ -47,20 +52,46 @@ def task_from_dict(fields: Mapping[str, Json]) -> Task:
 
     The machine's own rules for `parameters` are checked too. Raises ValidationError.
     """
-    from task_runner.lib import registry
-
-    task = task_from_record(fields)
+    task = _from_fields(fields)
     _check(task)
+    machine = _machine_of(task)
     try:
-        machine = registry.load(task.machine, registry.MACHINES, registry.MACHINE_ENTRY_POINTS)
-    except LookupError as problem:
-        raise ValidationError(f"unknown machine: {problem}", "machine") from problem
-    machine.validate(task)
+        machine.validate(task)
+    except ValidationError:
+        raise
+    except Exception as problem:
+        log.exception("the machine %r could not check a task", task.machine)
+        raise ValidationError(
+            f"the machine could not check it: {problem!r}", "machine"
+        ) from problem
     return task
 
 
-def task_from_record(fields: Mapping[str, Json]) -> Task:
-    """Make a task of an object that was checked before it was stored. Raises ValidationError."""
+def _machine_of(task: Task) -> Any:
+    from task_runner.lib import registry
+
+    try:
+        return registry.load(task.machine, registry.MACHINES, registry.MACHINE_ENTRY_POINTS)
+    except LookupError as problem:
+        raise ValidationError(f"unknown machine: {problem}", "machine") from problem
+
+
+def accepted(task: Task) -> dict[str, Json]:
+    """Return what is stored of a task when it is accepted: all of it, and what was found out."""
+    resources = getattr(_machine_of(task), "resources", None)
+    return {
+        **task.to_dict(),
+        "createdAt": timestamp(),
+        "resources": resources(task) if resources else {},
+    }
+
+
+def task_from_record(record: Mapping[str, Json]) -> Task:
+    """Make the task again of what was stored of it. Raises ValidationError."""
+    return _from_fields({k: v for k, v in record.items() if k not in FOUND_OUT})
+
+
+def _from_fields(fields: Mapping[str, Json]) -> Task:
     if not isinstance(fields, Mapping):
         raise ValidationError("a task is a JSON object")
     for name in fields:
@@ -86,6 +117,7 @@ def _check(task: Task) -> None:
 def _check_execution(task: Task) -> None:
     if task.environment != "multiprocess":
         raise ValidationError("only 'multiprocess' is implemented", "environment")
+    _check_json(task.parameters)
     if task.isolation != "none":
         raise ValidationError("only 'none' is implemented", "isolation")
     if task.timeout is not None:
@@ -97,6 +129,14 @@ def _check_execution(task: Task) -> None:
         raise ValidationError("it must be an integer", "priority")
     if abs(task.priority) > MAX_PRIORITY:
         raise ValidationError(f"it must be within ±{MAX_PRIORITY}", "priority")
+
+
+def _check_json(parameters: Json) -> None:
+    """Refuse what json.loads takes but JSON does not have: NaN, half of a surrogate pair."""
+    try:
+        json.dumps(parameters, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as problem:
+        raise ValidationError(f"it cannot be stored as JSON: {problem}", "parameters") from problem
 
 
 def _check_labels(labels: Json) -> None:

@@ -87,3 +87,9 @@ class Changes:
     def _wake_everybody(self) -> None:
         for changed in (*self._of_all, *(one for some in self._by_task.values() for one in some)):
             changed.set()
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)

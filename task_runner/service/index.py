@@ -161,6 +161,16 @@ class Index:
         """Return the workers that have claimed a task."""
         return await self._database.read(lambda connection: _column(connection, SQL["owners"]))
 
+    async def owned(self) -> list[str]:
+        """Return the tasks this worker has claimed that are not over."""
+        return await self._database.read(
+            lambda connection: _column(connection, SQL["owned"], (self._owner,))
+        )
+
+    async def is_empty(self) -> bool:
+        """Say whether there is no task at all, as in an index just made."""
+        return not await self.states_of(Page(limit=1))
+
     async def take_over(self, dead: str) -> list[str]:
         """Take the tasks of a worker that is gone; return them."""
 

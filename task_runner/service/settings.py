@@ -1,7 +1,6 @@
 """The configuration of a node: a JSON file, and variables of the environment above it."""
 
 import os
-from functools import cache
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -49,15 +48,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  - there is no such file
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: arguments, environment, file."""
-        file = JsonConfigSettingsSource(settings_cls, json_file=os.environ.get(CONF))
+        """Order the sources: arguments, environment, file. Raises FileNotFoundError."""
+        path = os.environ.get(CONF)
+        if path and not os.path.exists(path):
+            raise FileNotFoundError(f"{CONF} names {path}, which does not exist")
+        file = JsonConfigSettingsSource(settings_cls, json_file=path)
         return init_settings, env_settings, file
-
-
-@cache
-def get_settings() -> Settings:
-    """Return the configuration of this process. Raises pydantic.ValidationError, OSError."""
-    path = os.environ.get(CONF)
-    if path and not os.path.exists(path):
-        raise FileNotFoundError(f"{CONF} names {path}, which does not exist")
-    return Settings()

@@ -41,6 +41,7 @@ class Watcher:
         self._changes = changes
         self._threads = threads
         self._watched: dict[str, int] = {}
+        self._busy: set[str] = set()
         self._jobs: set[asyncio.Task[None]] = set()
 
     @property
@@ -77,38 +78,45 @@ class Watcher:
 
     async def resume(self, task_id: str) -> None:
         """Find out how far a task is, and go on from there."""
-        directory = self.directory(task_id)
-        if task_id in self._watched:
+        if task_id in self._watched or task_id in self._busy:
             return
+        self._busy.add(task_id)
         try:
-            seen = await self._in_thread(observe, directory)
+            await self._resume(self.directory(task_id))
         except ValueError as problem:
             log.error("task %s cannot be read: %s", task_id, problem)
-            return
-        if seen.state is State.CREATED:
-            await self.start(task_id)
-        elif seen.state is State.EXITED or not await self._go_on(directory, seen):
-            await self._finish(directory, await self._in_thread(observe, directory))
+        except FileNotFoundError:
+            await self._index.remove(task_id)
+        finally:
+            self._busy.discard(task_id)
 
-    async def _go_on(self, directory: TaskDir, seen: Observation) -> bool:
-        """Watch the owner of a task that is under way, or launch one; False when it is over."""
+    async def _resume(self, directory: TaskDir) -> None:
+        seen: Observation = await self._in_thread(observe, directory)
+        if seen.state is State.CREATED:
+            await self.start(directory.task_id)
+        elif seen.state is State.EXITED:
+            await self._finish(directory, seen)
+        else:
+            await self._go_on(directory, seen)
+
+    async def _go_on(self, directory: TaskDir, seen: Observation) -> None:
+        """Watch the owner of a task that is under way; launch one when there is none."""
         pidfd = await self._in_thread(directory.open_holder)
         if pidfd is None:
             try:
                 launch = await self._in_thread(self._environment.launch, directory)
             except StartError as problem:
                 log.error("%s; it is tried again", problem)
-                return True
+                return
             pidfd = launch.pidfd
         if seen.state is State.LOST:
             # The TaskRunner just launched only tidies up what a dead machine left behind.
             await self._wait_for(pidfd)
             await self._judge(directory, State.LOST, Outcome.UNKNOWN, LOST)
-            return False
+            return
         await self._index.change(directory.task_id, seen)
         self._changes.poke()
         self._watch(directory.task_id, pidfd)
-        return True
 
     async def _wait_for(self, pidfd: int) -> None:
         ended = asyncio.Event()
@@ -121,6 +129,9 @@ class Watcher:
             os.close(pidfd)
 
     def _watch(self, task_id: str, pidfd: int) -> None:
+        if task_id in self._watched:
+            os.close(pidfd)
+            return
         self._watched[task_id] = pidfd
         asyncio.get_running_loop().add_reader(pidfd, self._ended, task_id)
 
@@ -133,17 +144,17 @@ class Watcher:
 
     async def _judge(self, directory: TaskDir, state: State, outcome: Outcome, why: str) -> State:
         judge = self._environment.judge
-        seen = await self._in_thread(judge, directory, state, outcome, why)
+        seen: Observation = await self._in_thread(judge, directory, state, outcome, why)
         await self._finish(directory, seen)
         return seen.state
 
     async def _finish(self, directory: TaskDir, seen: Observation) -> None:
         if not seen.state.is_over:  # a verdict was refused: somebody is alive after all
-            self._spawn(self.resume(directory.task_id))
-            return
+            log.warning("%s is %s after all", directory.task_id, seen.state)
+            return  # Recovery looks at it again
         claimed = await self._index.finish(directory.task_id, seen)
         self._changes.poke()
-        self.start_soon(claimed)
+        self.go_on_with(claimed)
         if seen.state is State.EXITED:
             self._spawn(self._sync(directory))
 
@@ -151,8 +162,8 @@ class Watcher:
         """Make a result survive a power cut. It was reported already: this can take a second."""
         await self._in_thread(_sync_result, directory)
 
-    def start_soon(self, task_ids: list[str]) -> None:
-        """Start tasks that this worker has claimed."""
+    def go_on_with(self, task_ids: list[str]) -> None:
+        """Start, or go on watching, tasks that this worker has claimed."""
         for task_id in task_ids:
             self._spawn(self.resume(task_id))
 

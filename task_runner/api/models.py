@@ -1,0 +1,146 @@
+"""The shapes of requests and answers, for validation and for OpenAPI.
+
+The rules behind the types (lengths, patterns, what a machine accepts) are checked by
+`task_runner.lib.task`, which also serves those who use no HTTP.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from task_runner.lib.outcome import Outcome
+from task_runner.lib.state import State
+from task_runner.lib.task import DEFAULT_GRACE_PERIOD, MAX_PRIORITY, MAX_SECONDS, TASK_ID
+
+EXAMPLES = {
+    "echo": {
+        "summary": "A script of the echo machine",
+        "value": {"machine": "echo", "parameters": ["ECHO hello", "SLEEP 1", "LOG INFO done"]},
+    },
+    "command": {
+        "summary": "A program with arguments, a time-out and a label",
+        "value": {
+            "machine": "command",
+            "parameters": {"argv": ["uname", "-a"]},
+            "timeout": 60,
+            "labels": {"purpose": "inventory"},
+        },
+    },
+    "script": {
+        "summary": "A shell script under an identifier of the client's, safe to send again",
+        "value": {
+            "taskId": "nightly-2026-11-24",
+            "machine": "command",
+            "parameters": {"script": "set -e\ndate\nmake -C /srv/project all\n"},
+        },
+    },
+}
+
+
+class TaskRequest(BaseModel):
+    """A task to run."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    machine: str = Field(description="What is done: `echo`, `command`, or an installed plug-in.")
+    parameters: Any = Field(None, description="What the machine is to do; see its documentation.")
+    taskId: str | None = Field(  # noqa: N815  - the name on the wire
+        None,
+        description="An identifier of the client's choice makes it safe to send a request again. "
+        "Without one, the task gets 8 hexadecimal digits.",
+        pattern=f"^{TASK_ID}$",
+    )
+    name: str | None = Field(None, description="A name for people.")
+    labels: dict[str, str] = Field({}, description="Pairs to find tasks by.")
+    environment: str = Field("multiprocess", description="Where the task runs.")
+    isolation: str = Field("none", description="What stands around it.")
+    env: dict[str, str] = Field(
+        {}, description="Environment variables. The values are never shown again."
+    )
+    timeout: float | None = Field(
+        None, gt=0, le=MAX_SECONDS, description="Seconds after which the task is stopped."
+    )
+    gracePeriod: float = Field(  # noqa: N815
+        DEFAULT_GRACE_PERIOD,
+        ge=0,
+        le=MAX_SECONDS,
+        description="Seconds for cleaning up when it is stopped; then everything is killed.",
+    )
+    priority: int = Field(
+        0,
+        ge=-MAX_PRIORITY,
+        le=MAX_PRIORITY,
+        description="Among waiting tasks, a higher one starts first, then an older one.",
+    )
+
+
+class TaskState(BaseModel):
+    """A task in a few words."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"taskId": "3df2bb24", "state": "running"}}
+    )
+
+    taskId: str  # noqa: N815
+    state: State
+
+
+class Usage(BaseModel):
+    """What the machine and all it started have used."""
+
+    userSeconds: float  # noqa: N815
+    systemSeconds: float  # noqa: N815
+    maxRssBytes: int  # noqa: N815
+
+
+class TaskView(TaskState):
+    """Everything known of a task. What is not known yet, or never will be, is null."""
+
+    machine: str
+    parameters: Any = Field(None, description="Only in the view of a single task.")
+    env: list[str] = Field([], description="The names; only in the view of a single task.")
+    name: str | None
+    labels: dict[str, str]
+    environment: str
+    isolation: str
+    timeout: float | None
+    gracePeriod: float  # noqa: N815
+    priority: int
+    resources: dict[str, list[str]] = Field(
+        description="What the task wants to use, `shared` or `exclusive`; not enforced yet."
+    )
+    createdAt: str  # noqa: N815
+    startedAt: str | None  # noqa: N815
+    updatedAt: str | None  # noqa: N815
+    finishedAt: str | None  # noqa: N815
+    outcome: Outcome | None
+    exitCode: int | None = Field(  # noqa: N815
+        description="The task's own; -1 canceled, -2 time-out, -3 exception, 128 + n signal n."
+    )
+    returnCode: int | None = Field(  # noqa: N815
+        description="With what the machine itself ended, also when it was stopped."
+    )
+    signal: str | None
+    error: str | None
+    stop: dict[str, str] | None = Field(description="Why it is being stopped, and since when.")
+    status: dict[str, Any] | None = Field(description="What the machine says of itself.")
+    processId: int | None = Field(description="Of its TaskRunner.")  # noqa: N815
+    outputSize: int | None = Field(description="Bytes of log, once it is complete.")  # noqa: N815
+    usage: Usage | None
+
+
+class Success(BaseModel):
+    """It was done."""
+
+    success: bool = True
+
+
+class Problem(BaseModel):
+    """A problem document, RFC 9457."""
+
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] | None = Field(
+        None, description="For a bad request: `field`, `detail` and, in a text, `line`, `column`."
+    )

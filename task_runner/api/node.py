@@ -1,0 +1,90 @@
+"""The node itself: what peers of the mesh, probes and Prometheus ask for."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Gauge,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from task_runner.api.models import Success
+from task_runner.api.problems import problem
+from task_runner.api.tasks import Service
+from task_runner.lib.state import State
+
+API_VERSION = "1.0.0"
+MIN_API_VERSION = "1.0.0"
+
+router = APIRouter(tags=["node"])
+
+
+@router.get("/")
+async def apis() -> dict[str, Any]:
+    """Tell which interfaces this node has."""
+    api = {"root": "/v1", "version": API_VERSION, "min_version": MIN_API_VERSION}
+    return {"name": "task_runner", "apis": [api]}
+
+
+@router.get("/v1/", response_model=Success)
+async def root() -> dict[str, bool]:
+    """Tell that the interface is there."""
+    return {"success": True}
+
+
+@router.get("/v1/schema")
+async def schema(request: Request) -> dict[str, Any]:
+    """Tell the paths of the interface, below `/v1`, with what each can do."""
+    paths = request.app.openapi()["paths"]
+    inside = {path.removeprefix("/v1"): verbs for path, verbs in paths.items() if path[:3] == "/v1"}
+    return {
+        path: {verb: _summary(what) for verb, what in verbs.items()}
+        for path, verbs in inside.items()
+    }
+
+
+def _summary(operation: dict[str, Any]) -> str:
+    return str(operation.get("description", operation["summary"])).partition("\n")[0]
+
+
+@router.get("/livez", response_class=PlainTextResponse)
+async def livez() -> str:
+    """Tell that this worker answers."""
+    return "ok\n"
+
+
+@router.get("/readyz", response_class=PlainTextResponse)
+async def readyz(service: Service) -> Response:
+    """Tell that tasks can be accepted: the index answers, and the server is not about to stop."""
+    await service.index.data_version()
+    if service.closing.is_set():
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping")
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(service: Service) -> Response:
+    """Tell how many tasks there are in each state, and what this worker uses."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    tasks = Gauge("task_runner_tasks", "Tasks by state.", ["state"], registry=registry)
+    counts = await service.index.count_states()
+    for state in State:
+        tasks.labels(state).set(counts.get(state, 0))
+    _, _, last = await service.index.events_range()
+    changes = Gauge("task_runner_last_event", "Number of the newest event.", registry=registry)
+    changes.set(last)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/v1", include_in_schema=False)
+async def root_without_slash() -> JSONResponse:
+    """Answer like `/v1/`: nobody should have to know about the slash."""
+    return JSONResponse({"success": True})

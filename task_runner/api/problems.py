@@ -1,0 +1,95 @@
+"""Errors as problem documents, RFC 9457."""
+
+import errno
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from task_runner.lib.errors import (
+    CursorGoneError,
+    StartError,
+    TaskActiveError,
+    TaskExistsError,
+    TaskNotFoundError,
+    ValidationError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+STATUS_OF: dict[type[Exception], HTTPStatus] = {
+    TaskNotFoundError: HTTPStatus.NOT_FOUND,
+    TaskExistsError: HTTPStatus.CONFLICT,
+    TaskActiveError: HTTPStatus.CONFLICT,
+    CursorGoneError: HTTPStatus.GONE,
+    StartError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+log = logging.getLogger(__name__)
+
+
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
+) -> JSONResponse:
+    """Make a problem document."""
+    content = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, **members}
+    return JSONResponse(content, status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this application with a problem document."""
+    app.add_exception_handler(RequestValidationError, _bad_request)
+    app.add_exception_handler(ValidationError, _refused)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(OSError, _system)
+    app.add_exception_handler(Exception, _unexpected)
+    for error in STATUS_OF:
+        app.add_exception_handler(error, _known)
+
+
+async def _bad_request(_request: Request, error: Exception) -> JSONResponse:
+    found = cast("RequestValidationError", error).errors()
+    errors = [{"field": _field(one["loc"]), "detail": one["msg"]} for one in found]
+    first = errors[0]
+    detail = f"{first['field']}: {first['detail']}" if first["field"] else first["detail"]
+    return problem(HTTPStatus.BAD_REQUEST, detail, errors=errors)
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    """Name the member or the query parameter: without the part of the request it stands in."""
+    if location and location[-1] == "body":
+        return ""
+    return ".".join(str(step) for step in location[1:] if not isinstance(step, int))
+
+
+async def _refused(_request: Request, error: Exception) -> JSONResponse:
+    error = cast("ValidationError", error)
+    one: dict[str, Any] = {"field": error.field, "detail": error.detail}
+    if error.line is not None:
+        one |= {"line": error.line, "column": error.column}
+    return problem(HTTPStatus.BAD_REQUEST, str(error), errors=[one])
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    error = cast("HTTPException", error)
+    return problem(error.status_code, error.detail, error.headers)
+
+
+async def _known(_request: Request, error: Exception) -> JSONResponse:
+    return problem(STATUS_OF[type(error)], str(error))
+
+
+async def _system(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return problem(HTTPStatus.INSUFFICIENT_STORAGE, "the disk of the work directory is full")
+    return await _unexpected(request, error)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the log has more")

@@ -1,0 +1,72 @@
+"""The application, for any ASGI server: `task_runner.api.star_app:create_app`."""
+
+import logging.config
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from task_runner import __version__
+from task_runner.api import closing, events, node, problems, tasks
+from task_runner.api.body_limit import BodyLimit
+from task_runner.api.guard import Guard
+from task_runner.environments.work_dir import prepare
+from task_runner.lib.errors import WorkDirError
+from task_runner.service.service import TaskService
+from task_runner.service.settings import Settings
+
+DESCRIPTION = """Starts and monitors tasks. Each is a durable process with its own directory, a live
+log and an exact result; it goes on while this service is restarted, upgraded or killed."""
+
+
+def create_app() -> FastAPI:
+    """Make the application with the settings of this process's environment.
+
+    Exits with a message when the configuration or the work directory cannot be used.
+    """
+    settings = _settings()
+    if settings.logging is not None:
+        logging.config.dictConfig(settings.logging)
+    app = FastAPI(
+        title="Task Runner",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    problems.install(app)
+    for module in (node, tasks, events):
+        app.include_router(module.router)
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(
+        Guard,
+        allow_remote_clients=settings.allow_remote_clients,
+        host_names=settings.host_names,
+    )
+    return app
+
+
+def _settings() -> Settings:
+    try:
+        settings = Settings()
+        prepare(settings.work_dir)
+    except (ValidationError, WorkDirError, OSError) as problem:
+        sys.exit(f"task_runner: {problem}")
+    return settings
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service = TaskService(app.state.settings)
+    closing.set_on_signals(service.closing)
+    await service.start()
+    app.state.service = service
+    try:
+        yield
+    finally:
+        service.closing.set()
+        await service.close()

@@ -1,0 +1,182 @@
+"""The verbs of tasks: submit, list, view, wait, stop, delete."""
+
+import asyncio
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from task_runner.api.models import EXAMPLES, Problem, Success, TaskRequest, TaskState, TaskView
+from task_runner.lib.errors import ValidationError
+from task_runner.lib.state import State
+from task_runner.lib.task import task_from_dict
+from task_runner.service.index import Page
+from task_runner.service.service import TaskService
+
+MAX_PAGE = 1000
+MAX_WAIT = 3600.0
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "There is no such task."}
+}
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": Problem, "description": "Not in the state that the task is in."}
+}
+
+router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+
+
+def the_service(request: Request) -> TaskService:
+    """Return the service of this worker."""
+    service: TaskService = request.app.state.service
+    return service
+
+
+Service = Annotated[TaskService, Depends(the_service)]
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    response_model=TaskState,
+    responses={
+        400: {"model": Problem, "description": "Something in the task is wrong."},
+        409: {"model": Problem, "description": "The identifier belongs to another task."},
+        413: {"model": Problem, "description": "The request is too large."},
+    },
+)
+async def submit(
+    service: Service,
+    task: Annotated[TaskRequest, Body(openapi_examples=EXAMPLES)],
+) -> Response:
+    """Accept a task and start it, or let it wait when as many run as may.
+
+    What was accepted is on disk. Sending the same task with the same `taskId` again gives the same
+    answer and starts nothing.
+    """
+    wanted = task_from_dict(task.model_dump(exclude_unset=True))
+    task_id, state = await service.submit(wanted)
+    return JSONResponse(
+        {"taskId": task_id, "state": state},
+        HTTPStatus.CREATED,
+        {"Location": f"/v1/tasks/{task_id}"},
+    )
+
+
+def the_page(  # noqa: PLR0917  - called by FastAPI, by name
+    state: Annotated[list[State] | None, Query(description="Only these states.")] = None,
+    machine: Annotated[str | None, Query(description="Only tasks of this machine.")] = None,
+    label: Annotated[
+        list[str] | None, Query(description="`name=value` or `name`; all of them must fit.")
+    ] = None,
+    since: Annotated[
+        datetime | None, Query(description="Only tasks submitted at this time or later.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = MAX_PAGE,
+    order: Annotated[
+        Literal["asc", "desc"], Query(description="By submission: oldest or newest first.")
+    ] = "asc",
+    cursor: Annotated[
+        int | None, Query(ge=0, description="From the link to the next page.")
+    ] = None,
+) -> Page:
+    """Return which tasks are asked for."""
+    return Page(
+        states=state or (),
+        machine=machine,
+        labels=[_label(one) for one in label or ()],
+        since=_utc(since),
+        after=cursor,
+        descending=order == "desc",
+        limit=limit,
+    )
+
+
+def _label(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    return name, value if equals else None
+
+
+def _utc(time: datetime | None) -> str | None:
+    if time is None:
+        return None
+    if time.tzinfo is None:
+        raise ValidationError("the time needs a zone, as in 2026-11-24T09:00:00Z", "since")
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+@router.get("", response_model=list[TaskState] | list[TaskView])
+async def list_tasks(
+    request: Request,
+    service: Service,
+    page: Annotated[Page, Depends(the_page)],
+    view: Annotated[Literal["plain", "full"], Query(description="How much of each.")] = "plain",
+) -> Response:
+    """List tasks, oldest first. A link with `rel="next"` leads to the next page."""
+    tasks: list[tuple[int, dict[str, Any]]]
+    if view == "full":
+        tasks = await service.views_of(page)
+    else:
+        rows = await service.states_of(page)
+        tasks = [(seq, {"taskId": task_id, "state": state}) for seq, task_id, state in rows]
+    headers = {}
+    if len(tasks) == page.limit:
+        headers["Link"] = _next_link(request, tasks[-1][0])
+    return JSONResponse([task for _, task in tasks], headers=headers)
+
+
+def _next_link(request: Request, cursor: int) -> str:
+    query = [item for item in request.query_params.multi_items() if item[0] != "cursor"]
+    return f'<{request.url.path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'
+
+
+@router.get("/{task_id}", response_model=TaskView, responses=NOT_FOUND)
+async def view_task(
+    request: Request,
+    service: Service,
+    task_id: str,
+    wait: Annotated[
+        float, Query(ge=0, le=MAX_WAIT, description="Hold the answer until it is over.")
+    ] = 0,
+) -> Response:
+    """Tell everything known of a task; with `wait`, once it is over or the seconds have passed."""
+    if wait:
+        await _while_connected(request, service.wait(task_id, wait))
+    return JSONResponse(await service.view(task_id))
+
+
+async def _while_connected(request: Request, waiting: Any) -> None:
+    """Wait for something, but no longer than the client does."""
+    done = asyncio.ensure_future(waiting)
+    gone = asyncio.ensure_future(_disconnect(request))
+    try:
+        await asyncio.wait((done, gone), return_when=asyncio.FIRST_COMPLETED)
+        if done.done():
+            done.result()
+    finally:
+        done.cancel()
+        gone.cancel()
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+@router.post("/{task_id}/stop", response_model=TaskView, responses=NOT_FOUND)
+async def stop(service: Service, task_id: str) -> Response:
+    """Ask a task to stop; tells, after half a second at most, how far it is.
+
+    It gets SIGTERM, its grace period to clean up, then everything it started is killed. A waiting
+    task never runs. A task that is over stays as it is.
+    """
+    return JSONResponse(await service.stop(task_id))
+
+
+@router.delete("/{task_id}", response_model=Success, responses={**NOT_FOUND, **CONFLICT})
+async def delete(service: Service, task_id: str) -> Response:
+    """Remove a task that is over, with its directory."""
+    await service.delete(task_id)
+    return JSONResponse({"success": True})

@@ -1,0 +1,131 @@
+"""Nothing is forgotten: goes over the work directory at the start and over the claims all the time.
+
+Whatever a service did when it died, a task is in one of three places: its directory is there and
+the index does not know it; the index has it waiting; or a worker that is gone has claimed it.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from task_runner.environments.work_dir import WorkDir
+from task_runner.lib.observe import Observation, observe
+from task_runner.lib.state import STALLED_AFTER, State
+from task_runner.lib.task_dir import TaskDir, read_json
+from task_runner.service.changes import Changes
+from task_runner.service.index import Index
+from task_runner.service.watcher import Watcher
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 5.0
+"""Seconds between two looks at the claims."""
+ROUNDS_PER_CHECKUP = 6
+"""Every so many looks, the heartbeats are looked at too."""
+
+
+class Recovery:
+    """Brings index, directories and processes back together."""
+
+    def __init__(
+        self,
+        work_dir: WorkDir,
+        index: Index,
+        watcher: Watcher,
+        changes: Changes,
+        threads: ThreadPoolExecutor,
+    ) -> None:
+        """Do nothing yet."""
+        self._work_dir = work_dir
+        self._index = index
+        self._watcher = watcher
+        self._changes = changes
+        self._threads = threads
+        self._stalled: set[str] = set()
+
+    async def run(self) -> None:
+        """Recover what was left by others, then keep looking, for as long as the service lives."""
+        await self._log_failure(self.reconcile)
+        rounds = 0
+        while True:
+            await self._log_failure(self._go_over_claims)
+            if rounds % ROUNDS_PER_CHECKUP == 0:
+                await self._log_failure(self._check_heartbeats)
+                await self._index.forget_old_events()
+            rounds += 1
+            await asyncio.sleep(INTERVAL)
+
+    async def _log_failure(self, step: Any) -> None:
+        try:
+            await step()
+        except Exception:  # one bad round must not be the last one
+            log.exception("recovery failed; it is tried again")
+
+    async def reconcile(self) -> None:
+        """Add the tasks that only have a directory, remove those that have none."""
+        known = await self._index.task_ids()
+        there = await self._in_thread(lambda: set(self._work_dir.task_ids()))
+        found = await self._in_thread(self._read_tasks, there - known)
+        for asked, seen in sorted(found, key=lambda task: str(task[0]["createdAt"])):
+            if await self._index.add(asked, seen, first=False):
+                self._watcher.go_on_with([asked["taskId"]])
+        for task_id in await self._in_thread(self._really_gone, known - there):
+            await self._index.remove(task_id)
+
+    def _really_gone(self, task_ids: set[str]) -> list[str]:
+        """Return those that have no directory; some may have been made a moment ago."""
+        return [i for i in task_ids if not os.path.exists(self._watcher.directory(i).path)]
+
+    def _read_tasks(self, task_ids: set[str]) -> list[tuple[dict[str, Any], Observation]]:
+        found = []
+        for task_id in task_ids:
+            directory = TaskDir.of(self._work_dir.path, task_id)
+            try:
+                asked = read_json(directory.task)
+                if asked is None or "machine" not in asked or "createdAt" not in asked:
+                    raise ValueError(f"{directory.task} is missing or damaged")
+                found.append(({**asked, "taskId": task_id}, observe(directory)))
+            except (ValueError, KeyError, OSError) as problem:
+                # One damaged directory never hides the others.
+                log.error("task %s cannot be read, it is left alone: %s", task_id, problem)
+        return found
+
+    async def _go_over_claims(self) -> None:
+        """Take over from workers that are gone, start what waits, go on with what was dropped."""
+        if await self._in_thread(self._work_dir.sweep):
+            await self.reconcile()
+        for owner in await self._index.owners():
+            if not await self._in_thread(self._work_dir.is_alive, owner):
+                self._watcher.go_on_with(await self._index.take_over(owner))
+        self._watcher.go_on_with(await self._index.claim_waiting())
+        self._watcher.go_on_with(await self._index.owned())
+
+    async def _check_heartbeats(self) -> None:
+        """Note which of the running tasks have gone silent, and which have come back."""
+        for task_id, stalled in await self._in_thread(self._silent, self._watcher.watched):
+            if stalled == (task_id in self._stalled):
+                continue
+            (self._stalled.add if stalled else self._stalled.discard)(task_id)
+            seen = await self._in_thread(observe, self._watcher.directory(task_id))
+            if not seen.state.is_over and seen.state is not State.CREATED:
+                await self._index.change(task_id, seen)
+                self._changes.poke()
+        self._stalled &= set(self._watcher.watched)
+
+    def _silent(self, task_ids: list[str]) -> list[tuple[str, bool]]:
+        now = time.time()
+        ages = []
+        for task_id in task_ids:
+            try:
+                age = now - os.stat(self._watcher.directory(task_id).status).st_mtime
+            except FileNotFoundError:  # deleted or not begun
+                continue
+            ages.append((task_id, age > STALLED_AFTER))
+        return ages
+
+    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, function, *arguments)

@@ -1,0 +1,213 @@
+"""The service: every verb of the API, without HTTP. All it knows is on disk."""
+
+import asyncio
+import logging
+import resource
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from task_runner.environments.multiprocess import MultiprocessEnvironment
+from task_runner.lib.errors import TaskActiveError, TaskExistsError, TaskNotFoundError
+from task_runner.lib.observe import Observation, observe
+from task_runner.lib.state import State
+from task_runner.lib.task import Task, task_from_record
+from task_runner.lib.task_dir import TaskDir, read_json
+from task_runner.service.changes import Changes
+from task_runner.service.index import Index, Page, Row
+from task_runner.service.recovery import Recovery
+from task_runner.service.settings import Settings
+from task_runner.service.views import full_view
+from task_runner.service.watcher import Watcher
+
+log = logging.getLogger(__name__)
+
+THREADS = 16
+STOP_PATIENCE = 0.5
+"""Seconds that a stop waits for the end, before it says how far it is."""
+
+
+class TaskService:
+    """Submit, list, view, wait, stop, delete; one for each worker process."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open work directory and index. Raises WorkDirError, sqlite3.Error."""
+        self._threads = ThreadPoolExecutor(THREADS, "service")
+        self._environment = MultiprocessEnvironment(settings.work_dir)
+        work_dir = self._environment.work_dir
+        path = settings.index_path or f"{work_dir.path}/index.sqlite"
+        self.index = Index(path, work_dir.owner, settings.max_running)
+        self.changes = Changes(self.index)
+        self._watcher = Watcher(self._environment, self.index, self.changes, self._threads)
+        self._recovery = Recovery(work_dir, self.index, self._watcher, self.changes, self._threads)
+        self.closing = asyncio.Event()
+        """Set when the server stops: whoever waits is to come to an end."""
+
+    async def start(self) -> None:
+        """Recover what is there, in the background unless the index is new, and be ready."""
+        _raise_open_files()
+        if await self.index.is_empty():
+            await self._recovery.reconcile()
+        self._recovering = asyncio.create_task(self._recovery.run(), name="recovery")
+
+    async def close(self) -> None:
+        """Let go of everything; every task goes on."""
+        self._recovering.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._recovering
+        await self._watcher.close()
+        await self.changes.close()
+        self._threads.shutdown()
+        self.index.close()
+        self._environment.close()
+
+    async def submit(self, task: Task) -> tuple[str, str]:
+        """Accept a task, start it when there is a free slot; return its identifier and state.
+
+        The same task with the same identifier again is answered like the first time. Raises
+        TaskExistsError when the identifier belongs to another task, OSError.
+        """
+        try:
+            directory = await self._in_thread(self._environment.work_dir.create, task)
+        except TaskExistsError:
+            return await self._submit_again(task)
+        # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
+        synced = asyncio.ensure_future(self._in_thread(self._environment.work_dir.sync, directory))
+        asked = await self._in_thread(read_json, directory.task)
+        created = Observation(State.CREATED, {})
+        state = State.CREATED
+        if await self.index.add(asked, created, first=True):
+            state = await self._watcher.start(directory.task_id)
+        self.changes.poke()
+        await synced
+        return directory.task_id, state
+
+    async def _submit_again(self, task: Task) -> tuple[str, str]:
+        task_id = str(task.task_id)
+        stored = await self._in_thread(read_json, self._watcher.directory(task_id).task)
+        if stored is None or task_from_record(stored) != task:
+            raise TaskExistsError(f"there is another task {task_id!r} already")
+        row = await self.index.get(task_id)
+        return task_id, row.state if row else State.CREATED
+
+    async def row(self, task_id: str) -> Row:
+        """Return a task as it is now: from the index when it is over, else from its directory.
+
+        Raises TaskNotFoundError.
+        """
+        row = await self.index.get(task_id)
+        if row is None:
+            raise TaskNotFoundError(f"there is no task {task_id!r}")
+        if row.state is State.EXITED or (row.state is State.CREATED and row.owner is None):
+            return row
+        with suppress(ValueError):  # damaged: the index has the last that was readable
+            seen: Observation = await self._in_thread(observe, self.directory(task_id))
+            if row.state is State.LOST and seen.state is State.EXITED:
+                await self.index.finish(task_id, seen)
+            row = row._replace(state=seen.state, over=seen.state.is_over, record=seen.record)
+        return row
+
+    async def view(self, task_id: str) -> dict[str, Any]:
+        """Return everything known of a task. Values of `env` are never shown: they are secrets.
+
+        Raises TaskNotFoundError.
+        """
+        row = await self.row(task_id)
+        stored = await self._in_thread(read_json, self.directory(task_id).task) or {}
+        shown = {"parameters": stored.get("parameters"), "env": sorted(stored.get("env", {}))}
+        return full_view(row, shown)
+
+    async def wait(self, task_id: str, seconds: float) -> bool:
+        """Wait until a task is over, at most so long; say whether it is.
+
+        Raises TaskNotFoundError.
+        """
+        with self.changes.of_task(task_id) as changed, suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await self.is_over(task_id):
+                    if not await self.until(changed):
+                        return False
+                return True
+        return await self.is_over(task_id)
+
+    async def is_over(self, task_id: str) -> bool:
+        """Say whether a task is over. Raises TaskNotFoundError."""
+        row = await self.index.get(task_id)
+        if row is None:
+            raise TaskNotFoundError(f"there is no task {task_id!r}")
+        return row.over
+
+    async def until(self, changed: asyncio.Event) -> bool:
+        """Wait for an event and clear it; False when the server stops first."""
+        closing = asyncio.ensure_future(self.closing.wait())
+        change = asyncio.ensure_future(changed.wait())
+        try:
+            await asyncio.wait((closing, change), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
+            change.cancel()
+        changed.clear()
+        return not self.closing.is_set()
+
+    async def states_of(self, page: Page) -> list[tuple[int, str, str]]:
+        """Return place, identifier and state of the tasks of a page."""
+        return await self.index.states_of(page)
+
+    async def views_of(self, page: Page) -> list[tuple[int, dict[str, Any]]]:
+        """Return place and everything but parameters of the tasks of a page."""
+        return [(row.seq, full_view(row)) for row in await self.index.rows_of(page)]
+
+    async def stop(self, task_id: str) -> dict[str, Any]:
+        """Ask a task to stop, wait a moment for its end; return it as it is then.
+
+        A waiting task is canceled out of its turn, and never runs. Raises TaskNotFoundError,
+        StartError.
+        """
+        row = await self.row(task_id)
+        if not row.over:
+            claimed = await self.index.claim(task_id)
+            directory = self.directory(task_id)
+            await self._in_thread(self._environment.ask_to_stop, directory)
+            seen = await self._in_thread(observe, directory)
+            if not seen.state.is_over and seen.state is not State.CREATED:
+                await self.index.change(task_id, seen)
+                self.changes.poke()
+            if claimed:
+                await self._watcher.resume(task_id)
+            await self.wait(task_id, STOP_PATIENCE)
+        return await self.view(task_id)
+
+    async def delete(self, task_id: str) -> None:
+        """Remove a task that is over, with all its files.
+
+        Raises TaskNotFoundError, TaskActiveError.
+        """
+        if not (await self.row(task_id)).over:
+            raise TaskActiveError(f"{task_id} is not over; stop it first")
+        try:
+            await self._in_thread(self._environment.remove, self.directory(task_id))
+        except FileNotFoundError:  # somebody else was faster, or died halfway
+            log.info("the directory of %s is gone already", task_id)
+        await self.index.remove(task_id)
+        self.changes.poke()
+
+    def directory(self, task_id: str) -> TaskDir:
+        """Return the directory of a task that the index knows."""
+        return self._watcher.directory(task_id)
+
+    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, function, *arguments)
+
+
+def _raise_open_files() -> None:
+    """Allow one pidfd for each of many running tasks; tasks get back what was there before."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def wire_result(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a view that tells how a task ended."""
+    names = ("taskId", "state", "outcome", "exitCode", "returnCode", "signal", "error")
+    return {name: view[name] for name in (*names, "finishedAt", "outputSize")}
