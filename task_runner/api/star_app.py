@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from task_runner import __version__
-from task_runner.api import closing, events, node, problems, tasks
+from task_runner.api import closing, events, logs, node, problems, tasks
 from task_runner.api.body_limit import BodyLimit
 from task_runner.api.guard import Guard
 from task_runner.environments.work_dir import prepare
@@ -39,7 +39,7 @@ def create_app() -> FastAPI:
     )
     app.state.settings = settings
     problems.install(app)
-    for module in (node, tasks, events):
+    for module in (node, tasks, logs, events):
         app.include_router(module.router)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(

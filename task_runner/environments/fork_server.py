@@ -46,7 +46,10 @@ def _prepare(open_files: int) -> None:
     import task_runner.lib.runner
     import task_runner.machines.command
     import task_runner.machines.echo  # noqa: F401
+    from task_runner.lib import process
 
+    # Remembered here, found out once for all tasks.
+    process.host(), process.boot_id(), process.short_environment()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, most))
     os.umask(0o077)

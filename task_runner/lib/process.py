@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+READ_SIZE = 1 << 16
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -62,6 +63,18 @@ class Stat(NamedTuple):
         return self.state in "ZX"
 
 
+def read_file(path: str) -> bytes:
+    """Return what is in a small file, at a third of the price of `open`. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = b""
+        while block := os.read(fd, READ_SIZE):
+            content += block
+    finally:
+        os.close(fd)
+    return content
+
+
 @functools.cache
 def host() -> str:
     """Return the name of this machine."""
@@ -71,8 +84,7 @@ def host() -> str:
 @functools.cache
 def boot_id() -> str:
     """Return what tells this boot of the machine from every other."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
+    return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
 
 
 def identity_of(pid: int) -> Identity:
@@ -86,8 +98,7 @@ def identity_of(pid: int) -> Identity:
 def stat_of(pid: int) -> Stat | None:
     """Return the state of a process, None when there is none."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            line = file.read()
+        line = read_file(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name, in brackets, may hold anything: also brackets and spaces.
@@ -107,8 +118,7 @@ def children() -> list[int]:
     """Return the pids of the children of this (single-threaded) process, zombies included."""
     pid = os.getpid()
     try:
-        with open(f"/proc/self/task/{pid}/children", "rb") as file:
-            return [int(child) for child in file.read().split()]
+        return [int(child) for child in read_file(f"/proc/self/task/{pid}/children").split()]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         return [entry.pid for entry in all_processes() if entry.parent == pid]
 
@@ -138,8 +148,7 @@ def members(leader: Identity, mark: bytes) -> list[Identity]:
 
 def _environment_of(pid: int) -> list[bytes]:
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read().split(b"\0")
+        return read_file(f"/proc/{pid}/environ").split(b"\0")
     except OSError:  # another user's, or just gone: not ours to signal either way
         return []
 

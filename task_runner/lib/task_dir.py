@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from task_runner.lib.process import read_file
+
 PREFIX = "task-"
 FLOCK = "hhqqi4x"  # struct flock of fcntl(2): type, whence, start, length, pid
 
@@ -109,8 +111,7 @@ def read_json(path: str) -> dict[str, Any] | None:
     here is written whole or not at all.
     """
     try:
-        with open(path, "rb") as file:
-            value = json.loads(file.read())
+        value = json.loads(read_file(path))
     except FileNotFoundError:
         return None
     except ValueError as problem:

@@ -33,9 +33,11 @@ class Changes:
         self._poked.set()
 
     @contextmanager
-    def of_task(self, task_id: str) -> Iterator[asyncio.Event]:
+    def of_task(
+        self, task_id: str, changed: asyncio.Event | None = None
+    ) -> Iterator[asyncio.Event]:
         """Give an event that is set at every change of one task; clear it before looking again."""
-        changed = asyncio.Event()
+        changed = changed or asyncio.Event()
         self._by_task[task_id].add(changed)
         self._start()
         try:

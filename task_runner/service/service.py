@@ -15,7 +15,9 @@ from task_runner.lib.state import State
 from task_runner.lib.task import Task, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
 from task_runner.service.changes import Changes
+from task_runner.service.follower import Followers
 from task_runner.service.index import Index, Page, Row
+from task_runner.service.log_stream import LogStream
 from task_runner.service.recovery import Recovery
 from task_runner.service.settings import Settings
 from task_runner.service.views import full_view
@@ -24,6 +26,8 @@ from task_runner.service.watcher import Watcher
 log = logging.getLogger(__name__)
 
 THREADS = 16
+LOG_THREADS = 4
+"""Of their own: a crowd of readers must not keep a task from starting."""
 STOP_PATIENCE = 0.5
 """Seconds that a stop waits for the end, before it says how far it is."""
 
@@ -43,6 +47,8 @@ class TaskService:
         self._recovery = Recovery(work_dir, self.index, self._watcher, self.changes, self._threads)
         self.closing = asyncio.Event()
         """Set when the server stops: whoever waits is to come to an end."""
+        self._log_threads = ThreadPoolExecutor(LOG_THREADS, "logs")
+        self._followers = Followers(self._log_threads, self.closing)
 
     async def start(self) -> None:
         """Recover what is there, in the background unless the index is new, and be ready."""
@@ -59,6 +65,7 @@ class TaskService:
         await self._watcher.close()
         await self.changes.close()
         self._threads.shutdown()
+        self._log_threads.shutdown()
         self.index.close()
         self._environment.close()
 
@@ -191,6 +198,19 @@ class TaskService:
             log.info("the directory of %s is gone already", task_id)
         await self.index.remove(task_id)
         self.changes.poke()
+
+    async def open_log(self, task_id: str, changed: asyncio.Event) -> LogStream:
+        """Return the log of a task; `changed` tells it when to look whether the task is over.
+
+        Raises TaskNotFoundError.
+        """
+        await self.row(task_id)
+
+        async def result() -> dict[str, Any] | None:
+            row = await self.row(task_id)
+            return wire_result(full_view(row)) if row.over else None
+
+        return LogStream(self.directory(task_id), self._followers, result, changed)
 
     def directory(self, task_id: str) -> TaskDir:
         """Return the directory of a task that the index knows."""

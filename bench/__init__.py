@@ -1,0 +1,1 @@
+"""The project's benchmark: `make bench` prints one table and writes it to `bench/RESULTS.md`."""

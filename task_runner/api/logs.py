@@ -1,0 +1,137 @@
+"""The log of a task: as the bytes it is, or as entries; all of it, a part, or live."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from task_runner.api.byte_range import UNSATISFIABLE, requested_range
+from task_runner.api.models import Problem
+from task_runner.api.problems import problem
+from task_runner.api.tasks import NOT_FOUND, Service
+from task_runner.lib.errors import ValidationError
+from task_runner.service.log_stream import LogStream
+
+TEXT = "text/plain; charset=utf-8"
+NDJSON = "application/x-ndjson"
+HEADERS = {"Vary": "Accept", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+
+router = APIRouter(prefix="/v1/tasks", tags=["log"])
+
+
+class Wanted:
+    """Where the answer begins, whether it goes on, and which entries are in it."""
+
+    def __init__(
+        self,
+        follow: Annotated[bool, Query(description="Go on until the task is over.")] = False,
+        offset: Annotated[int | None, Query(ge=0, description="Begin at this byte.")] = None,
+        tail: Annotated[int | None, Query(ge=0, description="Begin so many lines ago.")] = None,
+        since: Annotated[
+            datetime | None, Query(description="Begin with what was written at this time.")
+        ] = None,
+        level: Annotated[
+            Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None,
+            Query(description="Only entries of this level or above, and those that have none."),
+        ] = None,
+    ) -> None:
+        """Take the parameters of a request. Raises ValidationError."""
+        if [offset, tail, since].count(None) < 2:
+            raise ValidationError("offset, tail and since exclude each other", "offset")
+        if since is not None and since.tzinfo is None:
+            raise ValidationError("the time needs a zone, as in 2026-11-24T09:00:00Z", "since")
+        self.follow = follow
+        self.offset = offset
+        self.tail = tail
+        self.since = since
+        self.level = level
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the request is for the log as a file, so that a range of it makes sense."""
+        return not self.follow and (self.offset, self.tail, self.since) == (None, None, None)
+
+    async def start(self, log: LogStream) -> int:
+        """Return the first byte of the answer."""
+        if self.tail is not None:
+            return await log.tail_offset(self.tail)
+        if self.since is not None:
+            return await log.since_offset(self.since.timestamp())
+        return self.offset or 0
+
+
+@router.head("/{task_id}/log", include_in_schema=False)
+@router.get(
+    "/{task_id}/log",
+    response_class=StreamingResponse,
+    responses={
+        **NOT_FOUND,
+        200: {"content": {"text/plain": {}, NDJSON: {}}, "description": "The log."},
+        206: {"content": {"text/plain": {}}, "description": "A range of the bytes."},
+        304: {"description": "It is still what the client has."},
+        416: {"model": Problem, "description": "There are no such bytes."},
+    },
+)
+async def log(
+    request: Request, service: Service, task_id: str, wanted: Annotated[Wanted, Depends()]
+) -> Response:
+    """Give the log as text, or with `Accept: application/x-ndjson` as entries, one a line.
+
+    An entry has `offset time level logger message`; its `offset`, the place after it, resumes the
+    stream there. When the task is over, a last line `{"end":true, ...}` has its result. As text the
+    bytes are what the task wrote, and `Range` and `ETag` work as for a file.
+    """
+    entries = NDJSON in request.headers.get("accept", "")
+    if wanted.level and not entries:
+        raise ValidationError(f"it needs `Accept: {NDJSON}`", "level")
+    changed = asyncio.Event()
+    stream = await service.open_log(task_id, changed)
+    if wanted.is_whole and not entries:
+        return await _file(request, stream)
+    start = await wanted.start(stream)
+    if entries:
+        blocks = stream.entries(start, follow=wanted.follow, min_level=wanted.level)
+    else:
+        blocks = stream.text(start, follow=wanted.follow)
+    body = _while_watched(service, task_id, changed, blocks)
+    return StreamingResponse(body, media_type=NDJSON if entries else TEXT, headers=HEADERS)
+
+
+async def _while_watched(
+    service: Service,
+    task_id: str,
+    changed: asyncio.Event,
+    blocks: AsyncGenerator[bytes, None],
+) -> AsyncIterator[bytes]:
+    with service.changes.of_task(task_id, changed):
+        async with aclosing(blocks):
+            async for block in blocks:
+                yield block
+
+
+async def _file(request: Request, stream: LogStream) -> Response:
+    """Answer as for a file of the size it has now."""
+    extent = await stream.extent()
+    tag = f'"{extent.inode:x}-{extent.size:x}"'
+    headers = {**HEADERS, "ETag": tag, "Accept-Ranges": "bytes"}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    found = requested_range(request.headers, tag, extent.size)
+    if found is UNSATISFIABLE:
+        return problem(
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+            f"the log has {extent.size} bytes",
+            {"Content-Range": f"bytes */{extent.size}"},
+        )
+    start, stop = found or (0, extent.size)
+    headers["Content-Length"] = str(stop - start)
+    status = HTTPStatus.OK
+    if found:
+        status = HTTPStatus.PARTIAL_CONTENT
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{extent.size}"
+    return StreamingResponse(stream.text(start, stop), status, headers, TEXT)

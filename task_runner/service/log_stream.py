@@ -1,0 +1,174 @@
+"""The log of one task, for one reader: its bytes or its entries, as far as it goes or live."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+from task_runner.lib.task_dir import TaskDir
+from task_runner.service.follower import ABSENT, Extent, Followers, Growth, extent_of
+from task_runner.service.log_file import (
+    BLOCK,
+    Wanted,
+    find_since,
+    find_tail,
+    read_bytes,
+    read_entries,
+)
+from task_runner.service.log_lines import LEVELS
+
+T = TypeVar("T")
+Result = Mapping[str, Any]
+
+
+class Sight(NamedTuple):
+    """What there is to read now, and the result when nothing more will come."""
+
+    extent: Extent
+    result: Result | None
+    growth: Growth | None
+
+
+class LogStream:
+    """Reads the log of a task. One object for each request.
+
+    The task may truncate its log, or it may be deleted with its directory: what is no longer there
+    cannot be read. A follower waits at its offset then, for TaskRunner writes on at its own.
+    """
+
+    def __init__(
+        self,
+        directory: TaskDir,
+        followers: Followers,
+        result: Callable[[], Awaitable[Result | None]],
+        changed: asyncio.Event | None = None,
+    ) -> None:
+        """Read nothing yet.
+
+        `result` gives the final result as it goes over the wire, or None while the task is under
+        way; it is called at the start and when `changed` was set, which is cleared here. It may
+        say that the task is over only when the log has its final size.
+        """
+        self._log = directory.output
+        self._index = directory.output_index
+        self._followers = followers
+        self._result = result
+        self._changed = changed or asyncio.Event()
+
+    async def size(self) -> int:
+        """Return the bytes of the log, 0 when there is none."""
+        return (await self._in_thread(extent_of, self._log)).size
+
+    async def tail_offset(self, lines: int) -> int:
+        """Return where the last lines begin; one that has no end yet is a line too."""
+        return await self._in_thread(find_tail, self._log, lines)
+
+    async def since_offset(self, time: float) -> int:
+        """Return where the output since then (seconds since the epoch) begins.
+
+        It is the start of a line, up to MARK_INTERVAL early and never late; the size of the log
+        when nothing came since; 0 when nobody knows.
+        """
+        return await self._in_thread(find_since, self._log, self._index, time)
+
+    async def text(
+        self, start: int = 0, stop: int | None = None, *, follow: bool = False
+    ) -> AsyncGenerator[bytes, None]:
+        """Give the bytes from `start` on, before `stop`, in blocks.
+
+        With `follow`, until the task is over and all was given, or the service closes. Raises
+        OSError when the log cannot be read.
+        """
+        position = start
+        async with aclosing(self._sights(follow=follow)) as sights:
+            async for sight in sights:
+                end = sight.extent.size if stop is None else min(stop, sight.extent.size)
+                while position < end and not self._closes(sight):
+                    limit = min(BLOCK, end - position)
+                    data = await self._read(sight, read_bytes, self._log, position, limit)
+                    if not data:
+                        break
+                    position += len(data)
+                    yield data
+                if stop is not None and position >= stop:
+                    return
+
+    async def entries(
+        self, start: int = 0, *, follow: bool = False, min_level: str | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Give the log as NDJSON, many lines at once; `start` may be in the middle of a line.
+
+        When the task is over, a last line with its result follows the last entry; there is none
+        when the stream ends for another reason: the service closes, or nobody follows a task that
+        is under way. Entries below `min_level` (a key of LEVELS) are left out; what has no level
+        is the output of a program and always shown. Raises KeyError for an unknown level, OSError
+        when the log cannot be read.
+        """
+        lowest = LEVELS[min_level] if min_level else 0
+        position, head = start, None
+        async with aclosing(self._sights(follow=follow)) as sights:
+            async for sight in sights:
+                final = sight.result is not None
+                while position < sight.extent.size and not self._closes(sight):
+                    wanted = Wanted(self._log, self._index, position, head, lowest, final)
+                    batch = await self._read(sight, read_entries, wanted)
+                    unmoved = batch.position == position
+                    _, position, head = batch
+                    if batch.json:
+                        yield batch.json
+                    if unmoved:
+                        break
+                if sight.result is not None and not self._closes(sight):
+                    yield json.dumps({"end": True, **sight.result}).encode() + b"\n"
+
+    def _closes(self, sight: Sight) -> bool:
+        """Say whether the service closes. Who does not follow still gets all: it has an end."""
+        return sight.growth is not None and self._followers.closing.is_set()
+
+    def _sights(self, *, follow: bool) -> AsyncGenerator[Sight, None]:
+        """Say what can be read by now; with `follow`, again whenever that may have changed."""
+        return self._live() if follow else self._once()
+
+    async def _once(self) -> AsyncGenerator[Sight, None]:
+        result = await self._result()
+        yield Sight(await self._in_thread(extent_of, self._log), result, None)
+
+    async def _live(self) -> AsyncGenerator[Sight, None]:
+        inode = 0
+        with self._woken() as growth:
+            self._changed.clear()
+            result = await self._result()
+            while True:
+                # The size is final once there is a result: look after that, not before.
+                extent = growth.extent if result is None else growth.look()
+                inode = inode or extent.inode
+                yield Sight(extent if extent.inode == inode else ABSENT, result, growth)
+                if result is not None or self._followers.closing.is_set():
+                    return
+                if await growth.wait():
+                    result = await self._result()
+
+    @contextmanager
+    def _woken(self) -> Iterator[Growth]:
+        with self._followers.follow(self._log) as growth:
+            waker = asyncio.create_task(self._wake(growth))
+            try:
+                yield growth
+            finally:
+                waker.cancel()
+
+    async def _wake(self, growth: Growth) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            growth.wake()
+
+    async def _read(self, sight: Sight, function: Callable[..., T], *arguments: Any) -> T:
+        if sight.growth is not None:
+            return await sight.growth.once(function, sight.extent, *arguments)
+        return await self._in_thread(function, sight.extent, *arguments)
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._followers.threads, function, *arguments)

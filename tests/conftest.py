@@ -1,0 +1,31 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from task_runner.environments.multiprocess import MultiprocessEnvironment
+from tests.node import Node, running_node
+from tests.task_processes import kill_all_of
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[MultiprocessEnvironment]:
+    """Give an environment on a directory of its own; nothing that it started outlives the test."""
+    environment = MultiprocessEnvironment(tmp_path / "work", allow_arbitrary_paths=True)
+    yield environment
+    environment.close()
+    kill_all_of(tmp_path)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """Give a node that runs; nothing that it started outlives the test."""
+    with running_node(tmp_path / "work") as node:
+        yield node
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(tmp_path: Path) -> Iterator[None]:
+    """Kill what a test has left running."""
+    yield
+    kill_all_of(tmp_path)
