@@ -55,13 +55,15 @@ class Connection:
             raise ValueError(f"{method} {path}: {status} {data.decode()}")
         return json.loads(data) if b"json" in headers[b"content-type"] else data
 
-    def open_stream(self, path: str, accept: str = "text/plain") -> tuple[bytes, socket.socket]:
-        """Ask for something that is read as it comes; return its first bytes and the socket."""
+    def open_stream(self, path: str, accept: str) -> tuple[bytes, socket.socket, int | None]:
+        """Ask for what is read as it comes; return its first bytes, the socket, and its length."""
         self._socket.sendall(request_bytes("GET", path, accept=accept))
         head, _, data = self._read_until(b"\r\n\r\n").partition(b"\r\n\r\n")
-        if parse_head(head)[0] != 200:
+        status, headers = parse_head(head)
+        if status != 200:
             raise ValueError(f"GET {path}: {head.decode()}")
-        return data, self._socket
+        length = headers.get(b"content-length")
+        return data, self._socket, None if length is None else int(length)
 
     def _read_until(self, mark: bytes) -> bytes:
         data = b""
@@ -97,7 +99,7 @@ async def _submit_all(address: Address, tasks: list[dict[str, Any]], until_over:
         # All were accepted, so none being under way says that each is over; the caller checks how.
         reader, writer = await asyncio.open_connection(*address)
         question = request_bytes("GET", f"/v1/tasks?limit=1&{NOT_OVER}")
-        while (await _exchange(reader, writer, question))[1] != b"[]":
+        while (await _exchange(reader, writer, question))[1] != b"[]":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         writer.close()
 

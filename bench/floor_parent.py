@@ -33,9 +33,9 @@ def pair_floor(directory: str, program: str | None) -> None:
     pid = os.fork()
     if pid == 0:
         if program is not None:
-            os.execv(program, [program])  # noqa: S606
+            os.execv(program, [program])
         os._exit(0)
-    status = {"process_id": os.getpid(), "machine": pid, "at": time.time()}
+    status: dict[str, object] = {"process_id": os.getpid(), "machine": pid, "at": time.time()}
     write(f"{directory}/status", status)
     _, code = os.waitpid(pid, 0)
     write(f"{directory}/output", {})

@@ -51,6 +51,11 @@ def ratio(ours: Sequence[float], floors: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, floors, strict=True))
 
 
+def together(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """Return the values of all rounds."""
+    return [value for values in rounds for value in values]
+
+
 def spread(values: Sequence[float], unit: str, digits: int = 1) -> str:
     """Return the median, and the lowest and highest value of several rounds."""
     low, high = min(values), max(values)

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from bench.client import Address, Connection
 from bench.cpu import Group
-from task_runner.lib.process import Identity, identity_of, send_signal
+from task_runner.lib.process import Identity, all_processes, identity_of, send_signal
 from task_runner.lib.runner import machine_of, runner_of
 from task_runner.lib.task_dir import TaskDir, read_json
 
@@ -67,9 +67,8 @@ class Node:
         """Return the pids of the worker processes."""
         if self._server is None:
             return []
-        pid = self._server.pid
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            return [int(child) for child in file.read().split()]
+        master = self._server.pid
+        return [entry.pid for entry in all_processes() if entry.parent == master]
 
     def kill(self) -> None:
         """SIGKILL the master and the workers, and wait until they are gone; the tasks go on."""
@@ -101,6 +100,7 @@ class Node:
             self._server.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 self._server.wait(10)
+                self._server = None
         self.kill()
         # Without a service nobody launches a new TaskRunner for one that is killed.
         for process in self.processes_of_tasks():

@@ -29,3 +29,12 @@ def nothing_left_running(tmp_path: Path) -> Iterator[None]:
     """Kill what a test has left running."""
     yield
     kill_all_of(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def node_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """Give a node for tests that leave nothing behind on it."""
+    work_dir = tmp_path_factory.mktemp("node") / "work"
+    with running_node(work_dir) as node:
+        yield node
+    kill_all_of(work_dir)

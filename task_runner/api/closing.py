@@ -1,11 +1,13 @@
-"""Ends open streams when the server is told to stop.
+"""Ends what is open when the server is told to stop, or its master is gone.
 
-The lifespan's shutdown comes too late for that: uvicorn waits for open responses first, see
-https://github.com/encode/uvicorn/issues/1579.
+For open streams the lifespan's shutdown comes too late: uvicorn waits for open responses first.
 """
 
 import asyncio
+import multiprocessing
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -35,3 +37,22 @@ def _both(standing: Handler, loop: asyncio.AbstractEventLoop, closing: asyncio.E
         standing(number, frame)
 
     return handler
+
+
+def end_with_supervisor() -> None:
+    """Stop this worker when the process that supervises it is killed.
+
+    gunicorn's and uvicorn's workers go on without their master, and keep the port from the next
+    one. A server that runs alone is left alone: its parent is just who happened to start it.
+    """
+    if "gunicorn.arbiter" not in sys.modules and multiprocessing.parent_process() is None:
+        return
+    pidfd = os.pidfd_open(os.getppid())
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(pidfd, stop)

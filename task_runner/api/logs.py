@@ -30,7 +30,9 @@ class Wanted:
     def __init__(
         self,
         follow: Annotated[bool, Query(description="Go on until the task is over.")] = False,
-        offset: Annotated[int | None, Query(ge=0, description="Begin at this byte.")] = None,
+        offset: Annotated[
+            int | None, Query(ge=0, lt=1 << 63, description="Begin at this byte.")
+        ] = None,
         tail: Annotated[int | None, Query(ge=0, description="Begin so many lines ago.")] = None,
         since: Annotated[
             datetime | None, Query(description="Begin with what was written at this time.")

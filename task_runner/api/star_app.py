@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from pydantic import ValidationError
 
 from task_runner import __version__
 from task_runner.api import closing, events, logs, node, problems, tasks
@@ -54,7 +53,7 @@ def _settings() -> Settings:
     try:
         settings = Settings()
         prepare(settings.work_dir)
-    except (ValidationError, WorkDirError, OSError) as problem:
+    except (ValueError, WorkDirError, OSError) as problem:
         sys.exit(f"task_runner: {problem}")
     return settings
 
@@ -63,6 +62,7 @@ def _settings() -> Settings:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service = TaskService(app.state.settings)
     closing.set_on_signals(service.closing)
+    closing.end_with_supervisor()
     await service.start()
     app.state.service = service
     try:

@@ -79,7 +79,7 @@ def the_page(  # noqa: PLR0917  - called by FastAPI, by name
         Literal["asc", "desc"], Query(description="By submission: oldest or newest first.")
     ] = "asc",
     cursor: Annotated[
-        int | None, Query(ge=0, description="From the link to the next page.")
+        int | None, Query(ge=0, lt=1 << 63, description="From the link to the next page.")
     ] = None,
 ) -> Page:
     """Return which tasks are asked for."""

@@ -135,7 +135,8 @@ class WorkDir:
 def prepare(path: str) -> None:
     """Make a work directory when it is not there. Raises WorkDirError when it cannot be used."""
     try:
-        os.makedirs(f"{path}/{STAGING}", 0o700, exist_ok=True)
+        for made in (path, f"{path}/{STAGING}"):
+            os.makedirs(made, 0o700, exist_ok=True)
         os.rmdir(tempfile.mkdtemp(dir=f"{path}/{STAGING}"))
     except OSError as problem:
         raise WorkDirError(_advice(path, problem)) from problem

@@ -125,6 +125,8 @@ class Followers:
         file = self._files.get(path)
         if file is None:
             file = self._files[path] = _File(path)
+        else:
+            file.look()  # it may be another file since the last look
         growth = Growth(file, self.threads)
         file.growths.add(growth)
         if self._timer is None:

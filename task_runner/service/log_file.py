@@ -173,7 +173,7 @@ class Marks:
             if offset >= upcoming[0]:
                 while offset >= upcoming[0]:
                     current, upcoming = upcoming, next(marks, _NEVER)
-                text = _rfc3339(current[1])
+                text = timestamp(current[1] / 1_000_000)
             return text
 
         return time_at
@@ -190,10 +190,3 @@ class Marks:
         for first in range(number, self._count, MARKS_AT_ONCE):
             data = os.pread(self._fd, MARKS_AT_ONCE * MARK.size, first * MARK.size)
             yield from MARK.iter_unpack(data[: len(data) // MARK.size * MARK.size])
-
-
-def _rfc3339(microseconds: int) -> str | None:
-    try:
-        return timestamp(microseconds / 1_000_000)
-    except (OverflowError, ValueError, OSError):  # a damaged index is no reason to hide the log
-        return None

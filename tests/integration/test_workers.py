@@ -57,9 +57,7 @@ def test_two_services_on_one_work_directory_run_every_task_once(tmp_path: Path) 
         nodes = [one, other]
         with ThreadPoolExecutor(4) as threads:
             ids = list(
-                threads.map(
-                    lambda i: nodes[i % 2].sh(f"echo {i} >> {ran}; sleep 0.02"), range(40)
-                )
+                threads.map(lambda i: nodes[i % 2].sh(f"echo {i} >> {ran}; sleep 0.02"), range(40))
             )
         one.kill()
         one.start()
