@@ -68,5 +68,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        service.closing.set()
         await service.close()

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from task_runner.lib.errors import StartError
@@ -103,6 +104,9 @@ class ForkClient:
 
     def _drop(self) -> None:
         if self._control is not None:
+            # A close alone would not be seen while a process that was forked meanwhile has it open.
+            with suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
             self._control.close()
             self._control = None
         if self._server is not None:

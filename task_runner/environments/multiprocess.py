@@ -58,7 +58,7 @@ class MultiprocessEnvironment:
         """
         if path is not None and not self._allow_arbitrary_paths:
             raise TaskRunnerError("this environment keeps every task in its work directory")
-        directory = self.work_dir.create(task, os.path.abspath(path) if path else None)
+        directory, _ = self.work_dir.create(task, os.path.abspath(path) if path else None)
         self.work_dir.sync(directory)
         if path is not None:
             self._elsewhere[directory.task_id] = directory

@@ -9,10 +9,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 from task_runner.lib.errors import TaskExistsError, WorkDirError
 from task_runner.lib.task import Task, accepted
-from task_runner.lib.task_dir import PREFIX, TaskDir, sync_directory, write_atomic
+from task_runner.lib.task_dir import PREFIX, TaskDir, sync_file, write_atomic
 
 STAGING = ".staging"
 
@@ -63,20 +64,22 @@ class WorkDir:
             return None
         return guard
 
-    def create(self, task: Task, path: str | None = None) -> TaskDir:
-        """Make the directory of a new task; it appears whole. Call `sync` before it is answered.
+    def create(self, task: Task, path: str | None = None) -> tuple[TaskDir, dict[str, Any]]:
+        """Make the directory of a new task, and return it with what was stored in it.
 
-        Without an identifier the task gets one of 8 hexadecimal digits. `path` puts the directory
-        somewhere else. Raises TaskExistsError when the identifier is taken.
+        It appears whole; call `sync` before it is answered. Without an identifier the task gets
+        one of 8 hexadecimal digits. `path` puts the directory somewhere else. Raises
+        TaskExistsError when the identifier is taken.
         """
         while True:
             task_id = task.task_id or secrets.token_hex(4)
             directory = TaskDir(path, task_id) if path else TaskDir.of(self.path, task_id)
             draft = TaskDir(f"{self._staging}/{secrets.token_hex(8)}", task_id)
             os.mkdir(draft.path, 0o700)
-            write_atomic(draft.task, accepted(task._replace(task_id=task_id)))
+            record = accepted(task._replace(task_id=task_id))
+            write_atomic(draft.task, record)
             if self._publish(draft.path, directory.path):
-                return directory
+                return directory, record
             if task.task_id:
                 raise TaskExistsError(f"there is a task {task_id!r} already")
 
@@ -93,19 +96,14 @@ class WorkDir:
 
     def sync(self, directory: TaskDir) -> None:
         """Make a new task survive a power cut."""
-        fd = os.open(directory.task, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        sync_directory(directory.path)
-        sync_directory(os.path.dirname(directory.path))
+        for path in (directory.task, directory.path, os.path.dirname(directory.path)):
+            sync_file(path)
 
     def remove(self, directory: TaskDir) -> None:
         """Remove a task and all its files; it disappears whole. Raises FileNotFoundError."""
         grave = f"{self._staging}/{secrets.token_hex(8)}"
         os.rename(directory.path, grave)
-        sync_directory(self.path)
+        sync_file(self.path)
         shutil.rmtree(grave, onerror=_make_writable_and_retry)
 
     def task_ids(self) -> Iterator[str]:

@@ -96,6 +96,7 @@ class TaskRunner:
         status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
         status.take_over(process.identity_of(os.getpid()))
         status.finish(result_of(Outcome.CANCELED, None), None, 0)
+        self._remove_fifos()
         started(status.record)
         return status.record
 
@@ -264,7 +265,8 @@ class TaskRunner:
 
     def _remove_fifos(self) -> None:
         for fifo in (self.directory.output_fifo, self.directory.status_fifo):
-            os.unlink(fifo)
+            with suppress(FileNotFoundError):  # the task may have removed it itself
+                os.unlink(fifo)
 
     def _drain(self) -> None:
         while True:

@@ -158,9 +158,9 @@ def _write_temporary(path: str, value: Mapping[str, Any], *, sync: bool) -> str:
     return temporary
 
 
-def sync_directory(path: str) -> None:
-    """Make the names in a directory survive a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_file(path: str) -> None:
+    """Make the content of a file, or the names in a directory, survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

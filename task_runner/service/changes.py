@@ -1,16 +1,15 @@
 """Who waits for a change hears of it, whichever worker made it.
 
-The events in the index are the only channel between the workers. What this worker writes is looked
-up at once; what others write is seen by `PRAGMA data_version`, which is asked only while somebody
-waits.
+What this worker writes, it tells at once. What others write is in the events of the index, their
+only channel, and seen by `PRAGMA data_version`, which is asked only while somebody waits.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from task_runner.service.index import Event, Index
+from task_runner.service.index import Index
 
 INTERVAL = 0.025
 """Seconds between two looks at what other workers did."""
@@ -23,14 +22,19 @@ class Changes:
     def __init__(self, index: Index) -> None:
         """Wait for nothing until somebody subscribes."""
         self._index = index
-        self._poked = asyncio.Event()
         self._by_task: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._of_all: set[asyncio.Event] = set()
         self._reader: asyncio.Task[None] | None = None
 
-    def poke(self) -> None:
-        """Say that this worker has written something."""
-        self._poked.set()
+    def tell(self, task_id: str) -> None:
+        """Say that this worker has written something about a task."""
+        for changed in (*self._by_task.get(task_id, ()), *self._of_all):
+            changed.set()
+
+    def wake_everybody(self) -> None:
+        """Let everybody look again, as when the server stops."""
+        for changed in (*self._of_all, *(one for some in self._by_task.values() for one in some)):
+            changed.set()
 
     @contextmanager
     def of_task(
@@ -65,30 +69,16 @@ class Changes:
     async def _read(self) -> None:
         """Hand out events until nobody waits any more."""
         _, _, last = await self._index.events_range()
-        self._wake_everybody()  # what happened before `last` was known
+        self.wake_everybody()  # what happened before `last` was known
         version = -1
         while self._by_task or self._of_all:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL):
-                    await self._poked.wait()
-            poked = self._poked.is_set()
-            self._poked.clear()
-            if not poked and version == (version := await self._index.data_version()):
+            await asyncio.sleep(INTERVAL)
+            if version == (version := await self._index.data_version()):
                 continue
             while events := await self._index.events_after(last, BATCH):
                 last = events[-1].number
-                self._hand_out(events)
-
-    def _hand_out(self, events: list[Event]) -> None:
-        for event in events:
-            for changed in self._by_task.get(event.task_id, ()):
-                changed.set()
-        for changed in self._of_all:
-            changed.set()
-
-    def _wake_everybody(self) -> None:
-        for changed in (*self._of_all, *(one for some in self._by_task.values() for one in some)):
-            changed.set()
+                for event in events:
+                    self.tell(event.task_id)
 
     async def close(self) -> None:
         """Look no more."""

@@ -73,7 +73,7 @@ def _find_head(log: str, marks: "Marks", position: int) -> Head | None:
     if position == 0:
         return None
     with open_or_empty(log) as fd:
-        if os.pread(fd, 1, position - 1) in {b"\n", b""}:
+        if os.pread(fd, 1, position - 1) == b"\n":
             return None
         start = _line_start(fd, position)
         line = os.pread(fd, MAX_LINE, start)

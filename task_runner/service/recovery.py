@@ -112,7 +112,7 @@ class Recovery:
             seen = await self._in_thread(observe, self._watcher.directory(task_id))
             if not seen.state.is_over and seen.state is not State.CREATED:
                 await self._index.change(task_id, seen)
-                self._changes.poke()
+                self._changes.tell(task_id)
         self._stalled &= set(self._watcher.watched)
 
     def _silent(self, task_ids: list[str]) -> list[tuple[str, bool]]:

@@ -56,12 +56,17 @@ class TaskService:
         if await self.index.is_empty():
             await self._recovery.reconcile()
         self._recovering = asyncio.create_task(self._recovery.run(), name="recovery")
+        self._ending = asyncio.create_task(self._end_waits(), name="end of waits")
+
+    async def _end_waits(self) -> None:
+        await self.closing.wait()
+        self.changes.wake_everybody()
 
     async def close(self) -> None:
         """Let go of everything; every task goes on."""
+        self.closing.set()
         self._recovering.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._recovering
+        await asyncio.gather(self._recovering, self._ending, return_exceptions=True)
         await self._watcher.close()
         await self.changes.close()
         self._threads.shutdown()
@@ -76,17 +81,15 @@ class TaskService:
         TaskExistsError when the identifier belongs to another task, OSError.
         """
         try:
-            directory = await self._in_thread(self._environment.work_dir.create, task)
+            directory, asked = await self._in_thread(self._environment.work_dir.create, task)
         except TaskExistsError:
             return await self._submit_again(task)
         # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
         synced = asyncio.ensure_future(self._in_thread(self._environment.work_dir.sync, directory))
-        asked = await self._in_thread(read_json, directory.task)
         created = Observation(State.CREATED, {})
         state = State.CREATED
         if await self.index.add(asked, created, first=True):
             state = await self._watcher.start(directory.task_id)
-        self.changes.poke()
         await synced
         return directory.task_id, state
 
@@ -103,9 +106,7 @@ class TaskService:
 
         Raises TaskNotFoundError.
         """
-        row = await self.index.get(task_id)
-        if row is None:
-            raise TaskNotFoundError(f"there is no task {task_id!r}")
+        row = await self._known(task_id)
         if row.state is State.EXITED or (row.state is State.CREATED and row.owner is None):
             return row
         with suppress(ValueError):  # damaged: the index has the last that was readable
@@ -125,35 +126,26 @@ class TaskService:
         shown = {"parameters": stored.get("parameters"), "env": sorted(stored.get("env", {}))}
         return full_view(row, shown)
 
-    async def wait(self, task_id: str, seconds: float) -> bool:
-        """Wait until a task is over, at most so long; say whether it is.
+    async def wait(self, task_id: str, seconds: float) -> None:
+        """Wait until a task is over, at most so long, or until the server stops.
 
         Raises TaskNotFoundError.
         """
         with self.changes.of_task(task_id) as changed, suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not await self.is_over(task_id):
-                    if not await self.until(changed):
-                        return False
-                return True
-        return await self.is_over(task_id)
+                while not (await self._known(task_id)).over and await self.until(changed):
+                    pass
 
-    async def is_over(self, task_id: str) -> bool:
-        """Say whether a task is over. Raises TaskNotFoundError."""
+    async def _known(self, task_id: str) -> Row:
         row = await self.index.get(task_id)
         if row is None:
             raise TaskNotFoundError(f"there is no task {task_id!r}")
-        return row.over
+        return row
 
     async def until(self, changed: asyncio.Event) -> bool:
-        """Wait for an event and clear it; False when the server stops first."""
-        closing = asyncio.ensure_future(self.closing.wait())
-        change = asyncio.ensure_future(changed.wait())
-        try:
-            await asyncio.wait((closing, change), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            closing.cancel()
-            change.cancel()
+        """Wait for an event of `changes` and clear it; False when the server stops."""
+        if not self.closing.is_set():
+            await changed.wait()
         changed.clear()
         return not self.closing.is_set()
 
@@ -179,7 +171,7 @@ class TaskService:
             seen = await self._in_thread(observe, directory)
             if not seen.state.is_over and seen.state is not State.CREATED:
                 await self.index.change(task_id, seen)
-                self.changes.poke()
+                self.changes.tell(task_id)
             if claimed:
                 await self._watcher.resume(task_id)
             await self.wait(task_id, STOP_PATIENCE)
@@ -197,7 +189,7 @@ class TaskService:
         except FileNotFoundError:  # somebody else was faster, or died halfway
             log.info("the directory of %s is gone already", task_id)
         await self.index.remove(task_id)
-        self.changes.poke()
+        self.changes.tell(task_id)
 
     async def open_log(self, task_id: str, changed: asyncio.Event) -> LogStream:
         """Return the log of a task; `changed` tells it when to look whether the task is over.

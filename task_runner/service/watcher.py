@@ -16,7 +16,7 @@ from task_runner.lib.errors import StartError
 from task_runner.lib.observe import Observation, observe
 from task_runner.lib.outcome import Outcome
 from task_runner.lib.state import State
-from task_runner.lib.task_dir import TaskDir
+from task_runner.lib.task_dir import TaskDir, sync_file
 from task_runner.service.changes import Changes
 from task_runner.service.index import Index
 
@@ -72,7 +72,7 @@ class Watcher:
             return seen.state
         seen = Observation(State.RUNNING, launch.record)
         await self._index.change(task_id, seen)
-        self._changes.poke()
+        self._changes.tell(task_id)
         self._watch(task_id, launch.pidfd)
         return seen.state
 
@@ -115,7 +115,7 @@ class Watcher:
             await self._judge(directory, State.LOST, Outcome.UNKNOWN, LOST)
             return
         await self._index.change(directory.task_id, seen)
-        self._changes.poke()
+        self._changes.tell(directory.task_id)
         self._watch(directory.task_id, pidfd)
 
     async def _wait_for(self, pidfd: int) -> None:
@@ -153,14 +153,10 @@ class Watcher:
             log.warning("%s is %s after all", directory.task_id, seen.state)
             return  # Recovery looks at it again
         claimed = await self._index.finish(directory.task_id, seen)
-        self._changes.poke()
+        self._changes.tell(directory.task_id)
         self.go_on_with(claimed)
         if seen.state is State.EXITED:
-            self._spawn(self._sync(directory))
-
-    async def _sync(self, directory: TaskDir) -> None:
-        """Make a result survive a power cut. It was reported already: this can take a second."""
-        await self._in_thread(_sync_result, directory)
+            self._threads.submit(_sync_result, directory)
 
     def go_on_with(self, task_ids: list[str]) -> None:
         """Start, or go on watching, tasks that this worker has claimed."""
@@ -193,12 +189,11 @@ class Watcher:
 
 
 def _sync_result(directory: TaskDir) -> None:
-    for path in (directory.status, directory.output):
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:  # there was no output, or the task was deleted meanwhile
-            continue
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    """Make a result survive a power cut. It was reported already: this can take a second."""
+    try:
+        for path in (directory.status, directory.output):
+            sync_file(path)
+    except FileNotFoundError:
+        log.debug("%s was deleted before it was synced", directory.task_id)
+    except OSError:
+        log.exception("the result of %s may not survive a power cut", directory.task_id)

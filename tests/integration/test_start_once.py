@@ -78,7 +78,7 @@ class Recoverer:
 
     def _serve(self, environment: MultiprocessEnvironment, control: socket.socket) -> NoReturn:
         try:
-            while order := control.recv(4096).decode():
+            while (order := control.recv(4096).decode()) != "end":
                 word, _, task_id = order.partition(" ")
                 act = {"start": environment.start_task, "stop": environment.stop_task}[word]
                 try:
@@ -97,8 +97,9 @@ class Recoverer:
         return self._ours.recv(4096).decode()
 
     def close(self) -> None:
-        self._ours.close()
+        self.begin("end")
         os.waitpid(self._pid, 0)
+        self._ours.close()
 
 
 def fork_victim(directory: TaskDir, last_step: int) -> int:

@@ -13,6 +13,11 @@ def stop(node: Node, task: str) -> dict[str, object]:
     return view
 
 
+def wait_for_output(node: Node, task: str, text: str) -> None:
+    log = node.directory(task) / "output.log"
+    wait_until(lambda: log.exists() and text in log.read_text())
+
+
 def test_a_stop_runs_the_clean_up(node: Node) -> None:
     task = node.submit(parameters=["ECHO begin", "SLEEP 600", "CLEANUP", "ECHO cleaned"])
     wait_until((node.directory(task) / "output.log").exists)

@@ -323,6 +323,8 @@ async def test_a_reader_that_leaves_is_forgotten(task: FakeTask) -> None:
     job.cancel()
     await asyncio.wait([job])
     assert not task.followers._files
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @in_loop
@@ -351,6 +353,29 @@ async def test_another_log_in_its_place_is_not_mixed_in(task: FakeTask) -> None:
             assert await anext(new) == b"1\n2\n3\n"
         task.end()
         assert json.loads(await waiting) == END
+
+
+@pytest.mark.parametrize("kind", ["text", "entries"])
+@pytest.mark.parametrize("change", ["truncate", "replace", "remove"])
+def test_a_log_that_goes_away_while_it_is_read(tmp_path: Path, kind: str, change: str) -> None:
+    size = 3 * log_file.BLOCK
+
+    @in_loop
+    async def run(task: FakeTask) -> None:
+        task.write(b"old old\n" * (size // 8))
+        task.end()
+        async with aclosing(getattr(task.stream(), kind)()) as reading:
+            await anext(reading)
+            if change == "truncate":
+                os.truncate(task.directory.output, 0)
+            elif change == "replace":
+                task.replace(b"new new\n" * (size // 8))
+            else:
+                os.unlink(task.directory.output)
+            rest = b"".join([data async for data in reading])
+        assert rest == (b"" if kind == "text" else json.dumps(END).encode() + b"\n")
+
+    run(tmp_path)
 
 
 @in_loop
