@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -62,8 +61,6 @@ def _take(name: str, base: str, *, quick: bool) -> list[Row]:
         return MEASURES[name](Bench(directory, quick))
     except Exception as problem:  # the others are measured all the same
         return [table.failed(name, problem)]
-    finally:
-        shutil.rmtree(directory)
 
 
 def _arguments() -> argparse.Namespace:

@@ -14,6 +14,9 @@ class Bench:
     """What a measure is given: a directory for everything it writes, and how much to do."""
 
     directory: str
+    """Stays until all measures are done: ext4 does not use the inode of a removed file again for
+    some minutes, but looks at each of them whenever it makes a file. Removing the files of one
+    measure would slow the next."""
     quick: bool
 
     def path(self, name: str) -> str:

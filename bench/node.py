@@ -1,7 +1,6 @@
 """A node of its own: started, killed, stopped, and everything it has started ended."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -95,7 +94,7 @@ class Node:
         return found
 
     def close(self) -> None:
-        """End the server, then all tasks, then remove everything."""
+        """End the server, then all tasks; the files stay, see `Bench.directory`."""
         if self._server is not None:
             self._server.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
@@ -106,7 +105,6 @@ class Node:
         for process in self.processes_of_tasks():
             send_signal(process, signal.SIGKILL)
         self.group.close()
-        shutil.rmtree(self.work_dir)
 
     def __enter__(self) -> "Node":
         try:

@@ -6,6 +6,7 @@ is the directory of a task and a socket to answer on. It ends when its client do
 """
 
 import gc
+import importlib
 import json
 import os
 import resource
@@ -43,10 +44,11 @@ def serve(control_fd: int, open_files: int) -> None:
 
 def _prepare(open_files: int) -> None:
     """Load what every task needs, once, and leave the signals as TaskRunner wants to find them."""
-    import task_runner.lib.runner
-    import task_runner.machines.command
-    import task_runner.machines.echo  # noqa: F401
-    from task_runner.lib import process
+    import task_runner.lib.runner  # noqa: F401
+    from task_runner.lib import process, registry
+
+    for target in registry.MACHINES.values():
+        importlib.import_module(target.partition(":")[0])
 
     # Remembered here, found out once for all tasks.
     process.host(), process.boot_id(), process.short_environment()

@@ -8,6 +8,8 @@ next one. See fifo(7) and splice(2).
 import fcntl
 import os
 import struct
+import sys
+import termios
 import time
 from contextlib import suppress
 
@@ -36,8 +38,10 @@ class Output:
         self._index_path = index
         self._index: int | None = None
         self._mirror = mirror
+        self._index_size = 0
         self._marked_at = 0.0
         self._enlarged = False
+        self._unwritten = b""
         self.size = os.lseek(self._log, 0, os.SEEK_END)
 
     def pump(self) -> bool:
@@ -46,16 +50,19 @@ class Output:
         Raises OSError when the log cannot be written (a full disk); what was not moved stays in
         the FIFO, and the machine waits when that is full.
         """
-        mark = self.size
-        try:
-            moved = self._splice() if self._mirror is None else self._copy(self._mirror)
-        except BlockingIOError:
+        if not self._unwritten and not self._is_waiting():
             return False
+        # Before the bytes: whoever sees them finds their time.
+        self._mark(self.size)
+        moved = self._splice() if self._mirror is None else self._copy(self._mirror)
         self.size += moved
-        self._mark(mark)
         if moved >= NEW_PIPE_SIZE and not self._enlarged:
             self._enlarge()
         return moved > 0
+
+    def _is_waiting(self) -> bool:
+        answer = fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4))
+        return int.from_bytes(answer, sys.byteorder) > 0
 
     def _splice(self) -> int:
         return os.splice(
@@ -63,13 +70,14 @@ class Output:
         )
 
     def _copy(self, mirror: int) -> int:
-        data = os.read(self.fd, CHUNK)
-        written = 0
-        while written < len(data):
-            written += os.pwrite(self._log, data[written:], self.size + written)
+        data = self._unwritten or os.read(self.fd, CHUNK)
+        self._unwritten = data  # until it is written: nobody else has it any more
+        written = os.pwrite(self._log, data, self.size)
+        self._unwritten = data[written:]
         with suppress(OSError):  # whoever looked on has gone; the log is what counts
-            while data:
-                data = data[os.write(mirror, data) :]
+            shown = data[:written]
+            while shown:
+                shown = shown[os.write(mirror, shown) :]
         return written
 
     def _mark(self, offset: int) -> None:
@@ -78,9 +86,12 @@ class Output:
         if abs(now - self._marked_at) < MARK_INTERVAL:
             return
         if self._index is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._index = os.open(self._index_path, flags, 0o600)
-        os.write(self._index, MARK.pack(offset, int(now * 1_000_000)))
+            self._index = os.open(self._index_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Where the last whole mark ends: a TaskRunner may have been killed in the next one.
+            self._index_size = os.lseek(self._index, 0, os.SEEK_END) // MARK.size * MARK.size
+        mark = MARK.pack(offset, int(now * 1_000_000))
+        if os.pwrite(self._index, mark, self._index_size) == MARK.size:
+            self._index_size += MARK.size
         self._marked_at = now
 
     def _enlarge(self) -> None:

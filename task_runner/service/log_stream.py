@@ -56,9 +56,9 @@ class LogStream:
         self._result = result
         self._changed = changed or asyncio.Event()
 
-    async def size(self) -> int:
-        """Return the bytes of the log, 0 when there is none."""
-        return (await self._in_thread(extent_of, self._log)).size
+    async def extent(self) -> Extent:
+        """Return which file the log is and its bytes; ABSENT when there is none."""
+        return await self._in_thread(extent_of, self._log)
 
     async def tail_offset(self, lines: int) -> int:
         """Return where the last lines begin; one that has no end yet is a line too."""

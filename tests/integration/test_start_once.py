@@ -58,6 +58,8 @@ class Case(NamedTuple):
     times_run: int
     started_before: bool
     """The victim had written the status file."""
+    finished_before: bool
+    """The victim had written the result."""
     problems: list[str]
 
 
@@ -163,7 +165,7 @@ class Campaign:
         victim = fork_victim(directory, step)
         answers = self._recover(plan, task_id) if plan.race else []
         killed = os.WIFSIGNALED(os.waitpid(victim, 0)[1])
-        started_before = os.path.exists(directory.status)
+        before = read_json(directory.status) or {}
         if plan.twice:
             os.waitpid(fork_victim(directory, self._random.randint(1, step)), 0)
         answers += self._recover(plan, task_id)
@@ -204,7 +206,7 @@ def _problems(case: Case, directory: TaskDir) -> Iterator[str]:
     if not (case.started_before or case.plan.stop or case.plan.twice) and not case.times_run:
         yield "forgotten"
     left = {"output.fifo", "status.fifo"} & set(os.listdir(directory.path))
-    if case.state == State.EXITED and left:
+    if case.state == State.EXITED and left and not case.finished_before:
         yield f"{left} left behind"
     if (read_json(directory.status) or {}).get("finished_at") is None and case.outcome:
         yield "an outcome without a result"

@@ -119,7 +119,7 @@ def slices(data: bytes, start: int, entries: list[dict[str, Any]]) -> bytes:
 async def test_text_of_every_part(task: FakeTask) -> None:
     task.write(LOG)
     stream = task.stream()
-    assert await stream.size() == len(LOG)
+    assert (await stream.extent()).size == len(LOG)
     assert await all_of(stream.text()) == LOG
     for start in range(0, len(LOG) + 2, 7):
         for stop in range(0, len(LOG) + 9, 31):
@@ -195,7 +195,7 @@ async def test_a_running_task_without_following(task: FakeTask) -> None:
 @in_loop
 async def test_no_output_at_all(task: FakeTask) -> None:
     stream = task.stream()
-    assert (await stream.size(), await stream.tail_offset(3)) == (0, 0)
+    assert ((await stream.extent()).size, await stream.tail_offset(3)) == (0, 0)
     assert await stream.since_offset(time.time()) == 0
     assert await all_of(stream.text()) == await all_of(stream.entries()) == b""
     task.end()
@@ -302,7 +302,7 @@ def test_closing_ends_followers_soon(tmp_path: Path, kind: str) -> None:
         task.write(b"a\n")
         streams = [getattr(task.stream(), kind)(follow=True) for _ in range(3)]
         jobs = [asyncio.create_task(all_of(stream)) for stream in streams]
-        await task.stream().size()
+        await task.stream().extent()
         begun = time.monotonic()
         task.closing.set()
         ends = await asyncio.gather(*jobs)
@@ -318,7 +318,7 @@ def test_closing_ends_followers_soon(tmp_path: Path, kind: str) -> None:
 @in_loop
 async def test_a_reader_that_leaves_is_forgotten(task: FakeTask) -> None:
     job = asyncio.create_task(all_of(task.stream().entries(follow=True)))
-    await task.stream().size()
+    await task.stream().extent()
     assert task.followers._files
     job.cancel()
     await asyncio.wait([job])
