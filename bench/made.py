@@ -21,7 +21,8 @@ def finished_directories(path: str, count: int) -> None:
     """Make directories of finished tasks; a node that starts there puts them into its index."""
     work_dir = WorkDir(path)
     for _ in range(count):
-        _finish(work_dir.create(TASK))
+        directory, _ = work_dir.create(TASK)
+        _finish(directory)
     work_dir.close()
 
 

@@ -22,7 +22,8 @@ def _measure(bench: Bench, name: str, task: dict[str, Any], floor: str) -> list[
     count, rounds = bench.amount(1000, 100), bench.amount(3, 1)
     floors_of: dict[str, list[tuple[float, float]]] = {"fork": [], floor: []}
     ours = []
-    with Floors(bench.path("floors")) as floors, Node(bench.path("node")) as node:
+    directory = bench.path(f"against-{floor}")
+    with Floors(f"{directory}/floors") as floors, Node(f"{directory}/node") as node:
         floors.run(floor, 50, IN_FLIGHT)
         submit_all(node.address, [task] * 50, until_over=True)
         node.group.settle()

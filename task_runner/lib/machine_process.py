@@ -1,6 +1,7 @@
 """The process of a machine: from the fork, over the release, to the work itself."""
 
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from task_runner.lib import process, registry
@@ -19,6 +21,10 @@ from task_runner.lib.task_dir import TaskDir
 STATUS_FD = 3
 REPORT_LIMIT = 2000
 """Characters of an error that are reported: the report is written at once into an empty pipe."""
+
+NAME_LIMIT = 200
+CODES = range(-(2**31), 2**31)
+"""What a machine may return: more is no exit code, and not every reader of JSON can take it."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
 CANCELED_EXIT_CODE = 128 + signal.SIGTERM
@@ -140,7 +146,10 @@ def _execute(command: Command, report: int) -> NoReturn:
     try:
         os.execvp(command.argv[0], command.argv)
     except OSError as problem:
-        _say(report, not_started=f"{command.argv[0]}: {problem.strerror}")
+        name = command.argv[0]
+        # In full it may fill the pipe of the report, which is read only when this process is over.
+        name = name if len(name) <= NAME_LIMIT else f"{name[:NAME_LIMIT]}..."
+        _say(report, not_started=f"{name}: {problem.strerror}")
         os._exit(NOT_STARTED_EXIT_CODE)
 
 
@@ -151,12 +160,14 @@ def _write_all(fd: int, data: bytes) -> None:
 
 def _run(machine: Any, task: Task, report: int) -> int:
     _log_to_output()
+    gc.enable()  # the fork server had no use for it
     words = _words_of(lambda: _cancelable(machine.run, task))
     if hasattr(machine, "cleanup"):
         ending = _words_of(lambda: machine.cleanup(task))
         if "exception" in ending and "returned" in words:
             words = ending
-    sys.stdout.flush()
+    with suppress(Exception):  # the machine may have closed or replaced it
+        sys.stdout.flush()
     _say(report, **words)
     return _exit_code(words)
 
@@ -186,18 +197,35 @@ def _words_of(function: Callable[[], Any]) -> dict[str, Any]:
     except TaskCanceled:
         return {"canceled": True}
     except SystemExit as ending:
-        return {"returned": _as_code(ending.code)}
+        return {"returned": _as_exit_code(ending.code)}
     except BaseException as problem:  # whatever it is, it is the end of the task
-        traceback.print_exc()
+        _show(traceback.format_exc())
         return {"exception": _describe(problem)}
 
 
 def _as_code(value: object) -> int:
     if value is None:
         return 0
-    if isinstance(value, int):
+    if isinstance(value, int) and value in CODES:
         return int(value)
-    raise TypeError(f"a machine returns an integer or None, not {value!r:.100}")
+    raise TypeError(f"a machine returns None or an integer of 32 bits, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    return f"one of {value.bit_length()}" if isinstance(value, int) else f"{value!r:.100}"
+
+
+def _as_exit_code(value: object) -> int:
+    """Do as Python does with what sys.exit is given: a text is a last word, and a failure."""
+    if value is None or (isinstance(value, int) and value in CODES):
+        return _as_code(value)
+    _show(f"{value}\n")
+    return 1
+
+
+def _show(text: str) -> None:
+    with suppress(Exception):  # the machine may have closed or replaced it
+        sys.stderr.write(text)
 
 
 def _exit_code(words: Mapping[str, Any]) -> int:
@@ -222,7 +250,8 @@ def _log_to_output() -> None:
 
 def _describe(problem: BaseException) -> str:
     text = "".join(traceback.format_exception_only(problem)).strip()
-    return text[:REPORT_LIMIT]
+    # Half of a surrogate pair, as in the name of a file, could not be shown to anybody.
+    return text[:REPORT_LIMIT].encode(errors="backslashreplace").decode()
 
 
 def _say(report: int, **words: Any) -> None:

@@ -168,6 +168,8 @@ def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("raise ValueError('\\udc80')", ("exception", -3)),
         ("raise KeyboardInterrupt", ("exception", -3)),
         ("sys.stdout.close()", ("succeeded", 0)),
+        ("sys.stdout.close(); sys.exit('unheard')", ("failed", 1)),
+        ("sys.stdout.close(); raise ValueError('unheard')", ("exception", -3)),
         ("os._exit(9)", ("failed", 9)),
         ("os.kill(os.getpid(), signal.SIGSEGV)", ("crashed", 139)),
         ("os.kill(os.getpid(), signal.SIGTERM)", ("crashed", 143)),

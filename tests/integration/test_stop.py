@@ -1,95 +1,212 @@
-"""Stops over HTTP: of tasks that run, wait, clean up, refuse, or are over."""
-
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-from tests.node import Node, running_node
+import pytest
+
+from task_runner.environments.multiprocess import MultiprocessEnvironment
+from task_runner.lib.state import State
+from task_runner.lib.task import Task
+from tests.task_processes import is_running, processes_of
+from tests.tasks import (
+    begin,
+    echo,
+    ending,
+    finish,
+    left_in,
+    output_of,
+    program,
+    record_of,
+    script,
+    stop,
+)
 from tests.waiting import wait_until
 
+Environment = MultiprocessEnvironment
 
-def stop(node: Node, task: str) -> dict[str, object]:
-    answer = node.http.post(f"/v1/tasks/{task}/stop")
-    assert answer.status_code == 200, answer.text
-    view: dict[str, object] = answer.json()
-    return view
+CANCELED = ("canceled", -1)
 
 
-def wait_for_output(node: Node, task: str, text: str) -> None:
-    log = node.directory(task) / "output.log"
-    wait_until(lambda: log.exists() and text in log.read_text())
+def assert_nothing_is_left(work_dir: str) -> None:
+    assert processes_of(Path(work_dir)) == set()
 
 
-def test_a_stop_runs_the_clean_up(node: Node) -> None:
-    task = node.submit(parameters=["ECHO begin", "SLEEP 600", "CLEANUP", "ECHO cleaned"])
-    wait_until((node.directory(task) / "output.log").exists)
-    wait_until(lambda: "begin" in node.output(task))
-    view = stop(node, task)
-    assert (view["state"], view["outcome"], view["exitCode"]) == ("exited", "canceled", -1)
-    assert node.output(task) == "begin\ncleaned\n"
+@pytest.mark.parametrize(
+    "task",
+    [
+        echo("ECHO ready", "SLEEP 60", "CLEANUP", "ECHO clean-up"),
+        script("trap 'echo clean-up; exit 0' TERM; echo ready; sleep 60 & wait"),
+        script("trap 'echo clean-up; exit 0' TERM; echo ready; sleep 60"),
+    ],
+)
+def test_a_stop_lets_the_task_clean_up(environment: Environment, task: Task) -> None:
+    entry = stop(environment, begin(environment, task, b"ready\n"))
+    assert ending(entry) == CANCELED
+    assert output_of(entry) == b"ready\nclean-up\n"
+    assert record_of(entry)["stop"]["reason"] == "canceled"
+    assert_nothing_is_left(entry.work_dir)
 
 
-def test_a_stop_right_after_the_start_always_cleans_up(node: Node) -> None:
-    for _ in range(20):
-        task = node.submit(parameters=["SLEEP 600", "CLEANUP", "ECHO cleaned"])
-        stop(node, task)
-        assert node.result(task)["outcome"] == "canceled"
-        assert node.output(task) == "cleaned\n"
+def test_what_ignores_the_stop_is_killed_after_the_grace_period(environment: Environment) -> None:
+    deaf = script("trap '' TERM; echo ready; sleep 60; sleep 60", gracePeriod=0.5)
+    entry = begin(environment, deaf, b"ready")
+    begun = time.monotonic()
+    entry = stop(environment, entry)
+    assert 0.5 <= time.monotonic() - begun < 10
+    assert ending(entry) == CANCELED
+    assert record_of(entry)["signal"] == "SIGKILL"
+    assert_nothing_is_left(entry.work_dir)
 
 
-def test_a_stop_that_takes_long_says_so(node: Node, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    task = node.sh(
-        f"trap 'until [ -e {gate} ]; do sleep 0.02; done; exit 0' TERM; echo ready; "
-        "while :; do sleep 0.05; done",
-        gracePeriod=60,
-    )
-    wait_until((node.directory(task) / "output.log").exists)
-    view = stop(node, task)
-    assert view["state"] == "stopping"
-    assert node.states()[task] == "stopping"
-    assert [one["state"] for one in node.events()] == ["created", "running", "stopping"]
-    gate.touch()
-    result = node.result(task)
-    assert (result["outcome"], result["exitCode"], result["returnCode"]) == ("canceled", -1, 0)
+def test_a_stop_right_after_the_start_always_runs_the_clean_up(environment: Environment) -> None:
+    for _ in range(50):
+        entry = begin(environment, echo("SLEEP 60", "CLEANUP", "ECHO clean-up"))
+        entry = stop(environment, entry)
+        assert ending(entry) == CANCELED
+        assert output_of(entry) == b"clean-up\n"
 
 
-def test_what_ignores_the_stop_is_killed_after_the_grace_period(node: Node) -> None:
-    task = node.sh("trap '' TERM; echo ready; while :; do sleep 0.05; done", gracePeriod=0.3)
-    wait_until((node.directory(task) / "output.log").exists)
-    stop(node, task)
-    result = node.result(task)
-    assert (result["outcome"], result["signal"]) == ("canceled", "SIGKILL")
+def test_a_stop_sent_at_once_to_the_task_runner_runs_the_clean_up(environment: Environment) -> None:
+    for _ in range(50):
+        task = echo("SLEEP 60", "CLEANUP", "ECHO clean-up")
+        entry = environment.register_task(task)
+        pidfd = environment.launch(environment._directory(entry.task_id)).pidfd
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        os.close(pidfd)
+        entry = finish(environment, entry)
+        assert ending(entry) == CANCELED
+        assert output_of(entry) == b"clean-up\n"
 
 
-def test_a_waiting_task_is_canceled_without_running(tmp_path: Path) -> None:
-    with running_node(tmp_path / "work", TASK_RUNNER_MAX_RUNNING="1") as node:
-        gate, ran = tmp_path / "gate", tmp_path / "ran"
-        first = node.sh(f"until [ -e {gate} ]; do sleep 0.02; done")
-        second = node.sh(f"touch {ran}")
-        view = stop(node, second)
-        assert (view["state"], view["outcome"], view["exitCode"]) == ("exited", "canceled", -1)
-        assert view["startedAt"] is None
-        gate.touch()
-        assert node.result(first)["outcome"] == "succeeded"
-        assert not ran.exists()
+def test_a_shell_that_ignores_the_stop_lets_its_child_clean_up(environment: Environment) -> None:
+    child = "trap 'sleep 0.5; echo clean-up; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    entry = begin(environment, script(f"(trap - TERM; {child}) & trap '' TERM; wait"), b"ready")
+    entry = stop(environment, entry)
+    assert ending(entry) == CANCELED
+    assert output_of(entry) == b"ready\nclean-up\n"
 
 
-def test_a_stop_of_what_is_over_changes_nothing(node: Node) -> None:
-    task = node.submit(parameters=["RETURN 3"])
-    before = node.result(task)
-    assert stop(node, task) == before
-    assert len(node.events()) == 3
+def test_a_shell_that_dies_first_does_not_cut_off_its_child(environment: Environment) -> None:
+    child = "trap 'sleep 0.5; echo clean-up; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    entry = begin(environment, script(f"({child}) & wait"), b"ready")
+    entry = stop(environment, entry)
+    assert ending(entry) == CANCELED
+    assert record_of(entry)["signal"] == "SIGTERM"
+    assert output_of(entry) == b"ready\nclean-up\n"
 
 
-def test_a_time_out_cleans_up(node: Node) -> None:
-    task = node.submit(parameters=["SLEEP 600", "CLEANUP", "ECHO cleaned"], timeout=0.3)
-    result = node.result(task)
-    assert (result["outcome"], result["exitCode"]) == ("timeout", -2)
-    assert node.output(task) == "cleaned\n"
+def test_daemons_of_every_depth_are_gone_after_the_stop(environment: Environment) -> None:
+    fork_deeper = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for depth in range(6):
+    if os.fork():
+        time.sleep(1000)
+    os.setsid()
+print(os.getpid(), flush=True)
+time.sleep(1000)
+"""
+    chains = "\n".join("python3 -c \"$CHAIN\" & disown" for _ in range(3))
+    task = script(f"{chains}\nsleep 1000", env={"CHAIN": fork_deeper}, gracePeriod=0.2)
+    entry = begin(environment, task)
+    wait_until(lambda: output_of(entry).count(b"\n") == 3)
+    assert len(processes_of(Path(entry.work_dir))) >= 3 * 7
+    assert ending(stop(environment, entry)) == CANCELED
+    assert not any(is_running(int(pid)) for pid in output_of(entry).split())
+    assert_nothing_is_left(entry.work_dir)
 
 
-def test_a_time_out_holds_while_the_service_is_down(node: Node) -> None:
-    task = node.sh("sleep 600", timeout=1)
-    node.kill()
-    wait_until(lambda: "finished_at" in node.status_file(task))
-    node.start()
-    assert node.result(task)["outcome"] == "timeout"
+def test_a_task_that_forks_without_end_is_stopped(environment: Environment) -> None:
+    bomb = "trap '' TERM; f() { sleep 0.01 & (f) & }; while :; do (exec setsid true) & sleep 0.002; done"
+    entry = begin(environment, script(f"echo ready; {bomb}", gracePeriod=0.2), b"ready")
+    assert ending(stop(environment, entry)) == CANCELED
+    assert_nothing_is_left(entry.work_dir)
+
+
+def test_a_task_that_is_suspended_can_be_stopped(environment: Environment) -> None:
+    task = script("trap 'echo clean-up; exit' TERM; echo ready; kill -STOP $$; sleep 60")
+    entry = stop(environment, begin(environment, task, b"ready"))
+    assert ending(entry) == CANCELED
+    assert output_of(entry) == b"ready\nclean-up\n"
+
+
+def test_a_task_that_waits_is_canceled_and_never_runs(environment: Environment) -> None:
+    entry = environment.register_task(script("echo ran > ran"))
+    assert entry.state is State.CREATED
+    entry = stop(environment, entry)
+    assert ending(entry) == CANCELED
+    assert environment.start_task(entry.task_id).state is State.EXITED
+    assert left_in(entry, "ran") == output_of(entry) == b""
+    assert "machine" not in record_of(entry)
+
+
+def test_a_stop_of_what_is_over_changes_nothing(environment: Environment) -> None:
+    entry = finish(environment, begin(environment, echo("RETURN 3")))
+    before = record_of(entry), sorted(os.listdir(entry.work_dir))
+    assert environment.stop_task(entry.task_id) == entry
+    assert (record_of(entry), sorted(os.listdir(entry.work_dir))) == before
+    assert ending(entry) == ("failed", 3)
+
+
+def test_a_stop_that_races_the_end_tells_the_truth(environment: Environment) -> None:
+    for _ in range(30):
+        entry = begin(environment, script("echo ready; echo ran > ran"), b"ready")
+        entry = stop(environment, entry)
+        assert ending(entry) in {CANCELED, ("succeeded", 0)}
+        if ending(entry) != CANCELED:
+            assert left_in(entry, "ran") == b"ran\n"
+
+
+def test_two_stops_are_one(environment: Environment) -> None:
+    slow = script("trap 'sleep 0.5; echo clean-up; exit' TERM; echo ready; sleep 60 & wait")
+    entry = begin(environment, slow, b"ready")
+    assert environment.stop_task(entry.task_id).state is State.STOPPING
+    assert environment.stop_task(entry.task_id).state is State.STOPPING
+    assert ending(finish(environment, entry)) == CANCELED
+    assert output_of(entry) == b"ready\nclean-up\n"
+
+
+UNPRIVILEGED = """
+import os, sys
+os.setgid(65534); os.setuid(65534); os.umask(0o077)
+from task_runner.environments.multiprocess import MultiprocessEnvironment
+from task_runner.lib.task import task_from_dict
+environment = MultiprocessEnvironment(sys.argv[1])
+task = task_from_dict({"machine": "command", "gracePeriod": 0.2, "parameters": {"argv": [
+    sys.argv[2], "-S", "-c",
+    "import os, time; os.setuid(0); open('ready', 'w').close(); time.sleep(2)"]}})
+entry = environment.register_task(task)
+environment.start_task(entry.task_id)
+while not os.path.exists(entry.work_dir + "/files/ready"):
+    pass
+environment.stop_task(entry.task_id)
+environment.wait_completion(entry.task_id)
+print(open(f"{entry.work_dir}/{entry.task_id}.result").read())
+environment.close()
+"""
+
+
+def test_what_may_not_be_signalled_is_waited_for(tmp_path: Path) -> None:
+    """A program such as sudo runs as another user."""
+    (home := Path("/tmp", f"unprivileged-{os.getpid()}")).mkdir(0o755)
+    try:
+        python = shutil.copy(os.path.realpath(sys.executable), home / "python_of_root")
+        os.chmod(python, 0o4755)
+        (home / "work").mkdir()
+        os.chown(home / "work", 65534, 65534)
+        done = subprocess.run(
+            [sys.executable, "-c", UNPRIVILEGED, str(home / "work"), python],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert done.stderr == ""
+        assert '"outcome":"canceled"' in done.stdout
+        assert '"return_code":0' in done.stdout
+    finally:
+        shutil.rmtree(home)
