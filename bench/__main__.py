@@ -37,8 +37,8 @@ RESULTS = os.path.join(os.path.dirname(__file__), "RESULTS.md")
 
 def main() -> int:
     arguments = _arguments()
-    # So that a `kill` ends what was started, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.dir) as base:
         for name in arguments.measures or MEASURES:
@@ -51,7 +51,7 @@ def main() -> int:
     if not arguments.measures and not arguments.quick:
         with open(RESULTS, "w") as file:
             file.write(text)
-    return 0
+    return 0 if all(row.taken for row in rows) else 1
 
 
 def _take(name: str, base: str, *, quick: bool) -> list[Row]:
@@ -61,6 +61,13 @@ def _take(name: str, base: str, *, quick: bool) -> list[Row]:
         return MEASURES[name](Bench(directory, quick))
     except Exception as problem:  # the others are measured all the same
         return [table.failed(name, problem)]
+
+
+def _end(number: int, _frame: object) -> None:
+    """End everything that was started, once; a second Ctrl-C must not cut that short."""
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _arguments() -> argparse.Namespace:

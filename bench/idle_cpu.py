@@ -32,11 +32,9 @@ def run(bench: Bench) -> list[Row]:
 
 
 def _spent(nodes: list[Node], seconds: float) -> list[float]:
-    """Return the CPU time of each node over so many seconds; the same ones when possible."""
+    """Return the CPU time of each node over the same seconds."""
     if not all(node.group.is_exact for node in nodes):
-        # The whole machine is measured. Only the difference counts, and the idle node runs in
-        # both: stop the processes of the others meanwhile would change what is measured.
-        raise RuntimeError("this needs a cgroup of its own for each node")
+        raise RuntimeError("two nodes cannot be told apart without a cgroup for each")
     before = [node.group.seconds() for node in nodes]
     time.sleep(seconds)
     return [node.group.seconds() - start for node, start in zip(nodes, before, strict=True)]

@@ -38,6 +38,8 @@ class Row:
     reached: bool
     floor: str = "-"
     notes: list[str] = field(default_factory=list)
+    taken: bool = True
+    """False when the measure itself has failed."""
 
 
 Measure = Callable[[Bench], list[Row]]

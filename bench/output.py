@@ -18,7 +18,7 @@ ZEROS = ["head", "-c", "1000000000", "/dev/zero"]
 
 
 def run(bench: Bench) -> list[Row]:
-    rounds = bench.amount(3, 1)
+    rounds = bench.amount(5, 1)
     lines = FEW_LINES if bench.quick else LINES
     with Node(bench.path("node")) as node:
         ours, floor = _turns(bench, node, lines, rounds)

@@ -93,4 +93,6 @@ def _file_system(directory: str) -> str:
 def failed(name: str, problem: Exception) -> Row:
     """Return the line of a measure that could not be taken."""
     print(f"{name}: {type(problem).__name__}: {problem}", file=sys.stderr, flush=True)
-    return Row(name, f"failed: {type(problem).__name__}", "-", False, notes=[str(problem)])
+    return Row(
+        name, f"failed: {type(problem).__name__}", "-", False, notes=[str(problem)], taken=False
+    )

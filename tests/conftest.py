@@ -7,6 +7,8 @@ from task_runner.environments.multiprocess import MultiprocessEnvironment
 from tests.node import Node, running_node
 from tests.task_processes import kill_all_of
 
+ROOT = Path(__file__).parent.parent
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[MultiprocessEnvironment]:

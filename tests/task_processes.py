@@ -46,8 +46,8 @@ def _marked(directory: Path) -> Iterator[Process]:
 
 
 def _recorded(directory: Path) -> Iterator[Process]:
-    for path in directory.rglob("*.result"):
-        with suppress(OSError, ValueError, KeyError):
+    for path in filter(Path.is_file, directory.rglob("*.result")):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             record = json.loads(path.read_bytes())
             for pid, start_ticks in (
                 (record["process_id"], record["start_ticks"]),

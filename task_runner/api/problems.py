@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, cast
@@ -47,6 +48,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ValidationError, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(OSError, _system)
+    app.add_exception_handler(sqlite3.Error, _index)
     app.add_exception_handler(Exception, _unexpected)
     for error in STATUS_OF:
         app.add_exception_handler(error, _known)
@@ -88,6 +90,11 @@ async def _system(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return problem(HTTPStatus.INSUFFICIENT_STORAGE, "the disk of the work directory is full")
     return await _unexpected(request, error)
+
+
+async def _index(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"the index cannot be used: {error}")
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

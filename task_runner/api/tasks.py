@@ -28,8 +28,8 @@ CONFLICT: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
 
-def the_service(request: Request) -> TaskService:
-    """Return the service of this worker."""
+async def the_service(request: Request) -> TaskService:
+    """Return the service of this worker. Async, as FastAPI calls anything else in a thread."""
     service: TaskService = request.app.state.service
     return service
 
@@ -65,7 +65,7 @@ async def submit(
     )
 
 
-def the_page(  # noqa: PLR0917  - called by FastAPI, by name
+async def the_page(  # noqa: PLR0917  - called by FastAPI, by name
     state: Annotated[list[State] | None, Query(description="Only these states.")] = None,
     machine: Annotated[str | None, Query(description="Only tasks of this machine.")] = None,
     label: Annotated[

@@ -13,7 +13,8 @@ import resource
 import signal
 import socket
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 REQUEST_LIMIT = 16384
@@ -44,14 +45,16 @@ def serve(control_fd: int, open_files: int) -> None:
 
 def _prepare(open_files: int) -> None:
     """Load what every task needs, once, and leave the signals as TaskRunner wants to find them."""
+    with _no_fork_hooks():
+        import logging  # noqa: F401
     import task_runner.lib.runner  # noqa: F401
-    from task_runner.lib import process, registry
+    from task_runner.lib import machine_process, process, registry
 
     for target in registry.MACHINES.values():
         importlib.import_module(target.partition(":")[0])
 
-    # Remembered here, found out once for all tasks.
-    process.host(), process.boot_id(), process.short_environment()
+    # What a killed TaskRunner leaves behind comes here and is reaped, also where init does not.
+    process.become_subreaper()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, most))
     os.umask(0o077)
@@ -59,10 +62,28 @@ def _prepare(open_files: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # A stop may come right after the fork; it waits until TaskRunner can listen.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    # Remembered here, and so found out or made once for all tasks.
+    process.host(), process.boot_id(), process.short_environment(), process.unusual_signals()
+    machine_process.output_handler()
     # A collection in a child would write to, and so copy, every page that is shared.
     gc.collect()
     gc.freeze()
     gc.disable()
+
+
+@contextmanager
+def _no_fork_hooks() -> Iterator[None]:
+    """Keep modules from registering what they do after every fork.
+
+    `threading` and `logging` make all their locks anew then, in case another thread held one. There
+    is no other thread here, and it would copy some 130 pages for each process of each task.
+    """
+    register = os.register_at_fork
+    os.register_at_fork = lambda **_hooks: None
+    try:
+        yield
+    finally:
+        os.register_at_fork = register
 
 
 def _become_task_runner(request: dict[str, str], reply: socket.socket) -> NoReturn:

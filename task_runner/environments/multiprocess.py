@@ -25,6 +25,10 @@ from task_runner.lib.task import Task
 from task_runner.lib.task_dir import TaskDir, create_exclusive
 
 
+LAST_MOMENTS = 5.0
+"""Seconds that a TaskRunner may take from the result to its end."""
+
+
 class Entry(NamedTuple):
     """A task of this environment; `work_dir` is its own directory."""
 
@@ -172,6 +176,7 @@ class MultiprocessEnvironment:
 
     def remove(self, directory: TaskDir) -> None:
         """Remove a task that is over, or was never started. Raises TaskActiveError."""
+        _let_go(directory)
         with directory.keep_out() as alone:
             seen = observe(directory, lock_is_mine=alone).state
             if not alone or not (seen.is_over or seen is State.CREATED):
@@ -182,6 +187,15 @@ class MultiprocessEnvironment:
         """Let go; every task goes on."""
         self._forks.close()
         self.work_dir.close()
+
+
+def _let_go(directory: TaskDir) -> None:
+    """Wait for a TaskRunner that has written the result, and is about to end."""
+    pidfd = directory.open_holder()
+    if pidfd is not None:
+        over = observe(directory).state is State.EXITED
+        select.select([pidfd], [], [], LAST_MOMENTS if over else 0)
+        os.close(pidfd)
 
 
 def _is_hopeless(directory: TaskDir) -> bool:

@@ -74,14 +74,30 @@ class WorkDir:
         while True:
             task_id = task.task_id or secrets.token_hex(4)
             directory = TaskDir(path, task_id) if path else TaskDir.of(self.path, task_id)
-            draft = TaskDir(f"{self._staging}/{secrets.token_hex(8)}", task_id)
-            os.mkdir(draft.path, 0o700)
             record = accepted(task._replace(task_id=task_id))
-            write_atomic(draft.task, record)
-            if self._publish(draft.path, directory.path):
+            if self._publish(self._draft(record, directory), directory.path):
                 return directory, record
+            if path:
+                raise TaskExistsError(f"{path} exists already")
             if task.task_id:
                 raise TaskExistsError(f"there is a task {task_id!r} already")
+
+    def _draft(self, record: dict[str, Any], directory: TaskDir) -> str:
+        draft = TaskDir(self._aside(directory), directory.task_id)
+        os.mkdir(draft.path, 0o700)
+        try:
+            write_atomic(draft.task, record)
+        except OSError:
+            os.rmdir(draft.path)
+            raise
+        return draft.path
+
+    def _aside(self, directory: TaskDir) -> str:
+        """Return a new name on the same file system, to rename from or to."""
+        parent, name = os.path.split(directory.path)
+        if parent == self.path:
+            return f"{self._staging}/{secrets.token_hex(8)}"
+        return f"{parent}/.{name}.{secrets.token_hex(8)}"
 
     def _publish(self, draft: str, path: str) -> bool:
         try:
@@ -101,9 +117,9 @@ class WorkDir:
 
     def remove(self, directory: TaskDir) -> None:
         """Remove a task and all its files; it disappears whole. Raises FileNotFoundError."""
-        grave = f"{self._staging}/{secrets.token_hex(8)}"
+        grave = self._aside(directory)
         os.rename(directory.path, grave)
-        sync_file(self.path)
+        sync_file(os.path.dirname(directory.path))
         shutil.rmtree(grave, onerror=_make_writable_and_retry)
 
     def task_ids(self) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from task_runner.lib.errors import TaskRunnerError
 from task_runner.lib.outcome import Outcome
+from task_runner.lib.process import Identity
 from task_runner.lib.runner import Record, TaskRunner, machine_of
 from task_runner.lib.task import Task, accepted, task_from_dict
 from task_runner.lib.task_dir import TaskDir, read_json, write_atomic
@@ -76,23 +77,28 @@ def _load(path: str) -> Task:
             return task_from_dict(json.load(sys.stdin))
         with open(path, "rb") as file:
             return task_from_dict(json.load(file))
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise TaskRunnerError(f"{path} is not JSON: {problem}") from problem
 
 
 def _remove_old_results(files: TaskDir) -> None:
-    try:
-        old = read_json(files.status)
-    except ValueError:  # damaged; to be replaced like any other old result
-        old = None
-    if old and "finished_at" not in old and machine_of(old).is_alive():
+    machine = _unfinished_machine(files)
+    if machine is not None and machine.is_alive():
         raise TaskRunnerError(
-            f"the machine of an earlier run (process {old['machine']['pid']}) is still alive "
+            f"the machine of an earlier run (process {machine.pid}) is still alive "
             f"in {files.files}; its TaskRunner was killed. End it first, or use another directory"
         )
     for path in (files.status, files.output):
         with suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def _unfinished_machine(files: TaskDir) -> Identity | None:
+    try:
+        old = read_json(files.status)
+        return machine_of(old) if old and "finished_at" not in old else None
+    except (ValueError, KeyError, TypeError):  # damaged; to be replaced like any other old result
+        return None
 
 
 def exit_code_of(record: Record) -> int:

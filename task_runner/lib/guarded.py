@@ -32,6 +32,9 @@ class Guarded(Protocol):
     def terminate(self) -> None:
         """Ask the machine and its process group to end."""
 
+    def remind(self) -> bool:
+        """Ask a Python machine again that has not noticed yet; say whether there is one."""
+
     def terminate_leftovers(self, *, group: bool) -> None:
         """Ask what it left running to end, once each; its group only when `group` says so."""
 
@@ -76,13 +79,23 @@ class Child:
         return True
 
     def terminate(self) -> None:
-        """See Guarded. The machine is the leader of its group since before it was released."""
+        """See Guarded."""
         self._signal_group(signal.SIGTERM)
         self._signal_group(signal.SIGCONT)
 
     def _signal_group(self, number: int) -> None:
-        with suppress(ProcessLookupError):  # it was stopped before it could make its group
-            os.killpg(self._pid, number)
+        with suppress(PermissionError):  # it became another user, as sudo does
+            try:
+                os.killpg(self._pid, number)
+            except ProcessLookupError:  # it was too quick: the machine has yet to make its group
+                os.kill(self._pid, number)
+
+    def remind(self) -> bool:
+        """See Guarded. Python notices no signal that comes just before a call that blocks."""
+        if self._machine.has_heard():
+            return False
+        os.kill(self._pid, signal.SIGTERM)
+        return True
 
     def terminate_leftovers(self, *, group: bool) -> None:
         """See Guarded. A child's pid is its own until this process reaps it: kill(2) is safe."""
@@ -92,14 +105,16 @@ class Child:
             if pid in self._asked or os.getpgid(pid) == self._pid:
                 continue
             self._asked.add(pid)
-            os.kill(pid, signal.SIGTERM)
-            os.kill(pid, signal.SIGCONT)
+            with suppress(PermissionError):
+                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """See Guarded. What the killed ones had started becomes ours, for the next round."""
         self._signal_group(signal.SIGKILL)
         for pid in self._others():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def collect(self) -> tuple[int | None, dict[str, Any] | None, dict[str, Any] | None]:
         """See Guarded."""
@@ -116,12 +131,15 @@ class Child:
 class Adopted:
     """A machine whose TaskRunner was killed: only its parent could have seen how it ends."""
 
-    def __init__(self, leader: Identity, directory: str) -> None:
-        """Guard the machine with this identity; it may be over already."""
+    def __init__(self, leader: Identity, directory: str, *, asked: bool) -> None:
+        """Guard the machine with this identity; it may be over already.
+
+        `asked`: all of it was asked to end before; a second time would disturb its clean-up.
+        """
         self.identity = leader
         self.pidfd = leader.open_pidfd()
         self._mark = f"TASK_RUNNER_DIR={directory}".encode()
-        self._asked: set[Identity] = set()
+        self._asked = set(self._members() if asked else ())
 
     def has_ended(self) -> bool:
         """See Guarded."""
@@ -137,6 +155,10 @@ class Adopted:
     def terminate(self) -> None:
         """See Guarded."""
         self.terminate_leftovers(group=True)
+
+    def remind(self) -> bool:
+        """See Guarded. Only its parent knows what it has noticed."""
+        return False
 
     def terminate_leftovers(self, *, group: bool) -> None:  # noqa: ARG002  - all are asked once
         """See Guarded."""

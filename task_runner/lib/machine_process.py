@@ -1,16 +1,18 @@
 """The process of a machine: from the fork, over the release, to the work itself."""
 
 import fcntl
+import functools
 import gc
 import json
 import logging
 import os
+import select
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from task_runner.lib import process, registry
 from task_runner.lib.clock import timestamp
@@ -18,11 +20,18 @@ from task_runner.lib.machine import Command, TaskCanceled
 from task_runner.lib.task import Task
 from task_runner.lib.task_dir import TaskDir
 
+if TYPE_CHECKING:
+    import io
+
 STATUS_FD = 3
 REPORT_LIMIT = 2000
 """Characters of an error that are reported: the report is written at once into an empty pipe."""
 
 NAME_LIMIT = 200
+HEARD = b"\n"
+"""What a Python machine reports at once when it is told to end: blank in front of JSON."""
+PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Python raises exceptions instead; programs it starts get the default, see subprocess."""
 CODES = range(-(2**31), 2**31)
 """What a machine may return: more is no exit code, and not every reader of JSON can take it."""
 
@@ -40,15 +49,13 @@ class MachineProcess:
     """
 
     def __init__(self, task: Task, directory: TaskDir) -> None:
-        """Fork. The caller has SIGTERM blocked or is TaskRunner, whose handler only records."""
+        """Fork. The caller has SIGTERM blocked."""
         released, self._release = os.pipe()
         self._report, report = os.pipe()
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._release)
             _child(task, directory, released, report)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         os.close(released)
         os.close(report)
 
@@ -56,6 +63,21 @@ class MachineProcess:
         """Let the machine begin."""
         os.write(self._release, b"!")
         os.close(self._release)
+
+    def abandon(self) -> None:
+        """End the machine, which was not released and has done nothing."""
+        os.close(self._release)
+        with suppress(ChildProcessError):  # reaped by the kernel, where SIGCHLD is ignored
+            os.waitpid(self.pid, 0)
+
+    def has_heard(self) -> bool:
+        """Say whether the machine has noticed a SIGTERM, or is a program, which does so anyway.
+
+        The end of the report stays open, and empty, in a Python machine that has not.
+        """
+        poll = select.poll()
+        poll.register(self._report, select.POLLIN)
+        return bool(poll.poll(0))
 
     def report(self) -> dict[str, Any] | None:
         """Return its last words, None when it had none. Call it when the machine is over."""
@@ -76,6 +98,8 @@ def _child(task: Task, directory: TaskDir, released: int, report: int) -> NoRetu
         os.setsid()
         _default_signals()
         if os.read(released, 1):
+            _settle(directory)
+            report = _keep_only(report)
             code = _work(task, directory, report)
     except BaseException as problem:  # nothing may climb up into TaskRunner's code
         _say(report, not_started=_describe(problem))
@@ -84,22 +108,22 @@ def _child(task: Task, directory: TaskDir, released: int, report: int) -> NoRetu
 
 
 def _default_signals() -> None:
+    """Forget TaskRunner's handlers; SIGTERM stays blocked, whatever else was."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
+    process.restore_signals(keep=PYTHON_IGNORES, block=(signal.SIGTERM,))
 
 
 def _work(task: Task, directory: TaskDir, report: int) -> int:
-    _settle(task, directory)
-    report = _keep_only(report)
+    environment = environment_of(task, directory)
     machine = registry.load(task.machine, registry.MACHINES, registry.MACHINE_ENTRY_POINTS)
     if hasattr(machine, "command"):
-        _execute(machine.command(task, directory.path), report)
+        _execute(machine.command(task, directory.path), environment, report)
+    _set_environment(environment)
     return _run(machine, task, report)
 
 
-def _settle(task: Task, directory: TaskDir) -> None:
-    """Give the process the streams, directory and environment of the task."""
+def _settle(directory: TaskDir) -> None:
+    """Give the process the streams and the directory of the task."""
     null = os.open(os.devnull, os.O_RDONLY)
     output = os.open(directory.output_fifo, os.O_RDWR)
     status = os.open(directory.status_fifo, os.O_RDWR)
@@ -108,11 +132,9 @@ def _settle(task: Task, directory: TaskDir) -> None:
     for fd, number in ((null, 0), (output, 1), (output, 2), (status, STATUS_FD)):
         os.dup2(fd, number)
     os.chdir(directory.files)
-    os.environ.clear()
-    os.environ.update(environment_of(task, directory))
 
 
-def environment_of(task: Task, directory: TaskDir) -> Mapping[str, str]:
+def environment_of(task: Task, directory: TaskDir) -> dict[str, str]:
     """Return the environment a machine starts with."""
     return {
         **process.short_environment(),
@@ -122,6 +144,14 @@ def environment_of(task: Task, directory: TaskDir) -> Mapping[str, str]:
         "TASK_RUNNER_DIR": directory.path,
         "TASK_RUNNER_STATUS_FD": str(STATUS_FD),
     }
+
+
+def _set_environment(environment: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 def _above(fd: int, lowest: int) -> int:
@@ -135,16 +165,15 @@ def _keep_only(report: int) -> int:
     return STATUS_FD + 1
 
 
-def _execute(command: Command, report: int) -> NoReturn:
+def _execute(command: Command, environment: Mapping[str, str], report: int) -> NoReturn:
     if command.stdin:
         stdin = os.memfd_create("stdin")
         _write_all(stdin, command.stdin)
         os.lseek(stdin, 0, os.SEEK_SET)
         os.dup2(stdin, 0)
-    os.environ.update(command.env)
     process.restore_signals()
     try:
-        os.execvp(command.argv[0], command.argv)
+        os.execvpe(command.argv[0], command.argv, {**environment, **command.env})
     except OSError as problem:
         name = command.argv[0]
         # In full it may fill the pipe of the report, which is read only when this process is over.
@@ -161,7 +190,7 @@ def _write_all(fd: int, data: bytes) -> None:
 def _run(machine: Any, task: Task, report: int) -> int:
     _log_to_output()
     gc.enable()  # the fork server had no use for it
-    words = _words_of(lambda: _cancelable(machine.run, task))
+    words = _words_of(lambda: _cancelable(machine.run, task, report))
     if hasattr(machine, "cleanup"):
         ending = _words_of(lambda: machine.cleanup(task))
         if "exception" in ending and "returned" in words:
@@ -172,7 +201,7 @@ def _run(machine: Any, task: Task, report: int) -> int:
     return _exit_code(words)
 
 
-def _cancelable(run: Callable[[Task], object], task: Task) -> object:
+def _cancelable(run: Callable[[Task], object], task: Task, report: int) -> object:
     """Run with the main thread ready for one TaskCanceled, which can only come from in here."""
 
     def ignore(_number: int, _frame: object) -> None:
@@ -180,6 +209,8 @@ def _cancelable(run: Callable[[Task], object], task: Task) -> object:
 
     def cancel(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGTERM, ignore)
+        with suppress(OSError):  # TaskRunner was killed
+            os.write(report, HEARD)
         raise TaskCanceled
 
     signal.signal(signal.SIGTERM, cancel)
@@ -240,12 +271,27 @@ class _LineFormatter(logging.Formatter):
         return timestamp(record.created)
 
 
-def _log_to_output() -> None:
-    sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
-    sys.stderr = sys.stdout
-    handler = logging.StreamHandler(sys.stdout)
+@functools.cache
+def output_stream() -> "io.TextIOWrapper":
+    """Return a text stream to descriptor 1, which shows every line at once, as a terminal does.
+
+    It may be made before descriptor 1 is what it will be; the fork server does so for all.
+    """
+    return open(1, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+@functools.cache
+def output_handler() -> logging.Handler:
+    """Return the handler that makes log records lines of the output."""
+    handler = logging.StreamHandler(output_stream())
     handler.setFormatter(_LineFormatter(LOG_FORMAT))
-    logging.basicConfig(level=logging.DEBUG, handlers=[handler], force=True)
+    return handler
+
+
+def _log_to_output() -> None:
+    sys.stdout = sys.stderr = output_stream()
+    logging.root.handlers = [output_handler()]
+    logging.root.setLevel(logging.DEBUG)
 
 
 def _describe(problem: BaseException) -> str:
@@ -255,4 +301,5 @@ def _describe(problem: BaseException) -> str:
 
 
 def _say(report: int, **words: Any) -> None:
-    os.write(report, json.dumps(words).encode())
+    with suppress(OSError):  # TaskRunner was killed: nobody is going to read it
+        os.write(report, json.dumps(words).encode())

@@ -30,6 +30,13 @@ def observe(directory: TaskDir, *, lock_is_mine: bool = False) -> Observation:
 
     Raises ValueError when one of its files is damaged.
     """
+    try:
+        return _observe(directory, lock_is_mine)
+    except (KeyError, TypeError) as problem:
+        raise ValueError(f"the status in {directory.path} is damaged: {problem!r}") from problem
+
+
+def _observe(directory: TaskDir, lock_is_mine: bool) -> Observation:
     status, heartbeat_age = _read_status(directory)
     if status is not None and "finished_at" in status:
         return Observation(State.EXITED, status)

@@ -86,6 +86,8 @@ class Output:
         if abs(now - self._marked_at) < MARK_INTERVAL:
             return
         if self._index is None:
+            if not os.path.exists(os.path.dirname(self._index_path)):
+                return  # the task has removed all of it
             self._index = os.open(self._index_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             # Where the last whole mark ends: a TaskRunner may have been killed in the next one.
             self._index_size = os.lseek(self._index, 0, os.SEEK_END) // MARK.size * MARK.size

@@ -5,7 +5,7 @@ import functools
 import os
 import pwd
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -64,8 +64,11 @@ class Stat(NamedTuple):
 
 
 def read_file(path: str) -> bytes:
-    """Return what is in a small file, at a third of the price of `open`. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Return what is in a small file, at a third of the price of `open`. Raises OSError.
+
+    A FIFO that somebody put in its place does not hold us up.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         content = b""
         while block := os.read(fd, READ_SIZE):
@@ -162,6 +165,8 @@ def send_signal(process: Identity, number: int) -> bool:
         signal.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
         return False
+    except PermissionError:  # it is there, as another user
+        return True
     finally:
         os.close(pidfd)
     return True
@@ -179,13 +184,27 @@ def become_subreaper() -> None:
         raise OSError(number, os.strerror(number))
 
 
-def restore_signals() -> None:
-    """Give the process the signal dispositions and the mask that a program expects."""
-    for number in signal.valid_signals():
-        with suppress(OSError, ValueError):  # SIGKILL, SIGSTOP and those of the C library
-            if signal.getsignal(number) is not signal.SIG_DFL:
-                signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+def restore_signals(keep: Collection[int] = (), block: Collection[int] = ()) -> None:
+    """Give the process the signal dispositions and the mask that a program expects.
+
+    The dispositions of those in `keep` stay as they are; those in `block` are blocked.
+    """
+    for number in unusual_signals():
+        if number not in keep:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, block)
+
+
+@functools.cache
+def unusual_signals() -> tuple[int, ...]:
+    """Return the signals that this process, or who started it, handles or ignores.
+
+    Remembered, also over a fork, as asking for all of them is slow: what is changed later is
+    not in it.
+    """
+    usual = (signal.SIG_DFL, None)  # None: set by something else than Python, and let alone
+    numbers = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    return tuple(number for number in numbers if signal.getsignal(number) not in usual)
 
 
 @functools.cache

@@ -27,10 +27,14 @@ STATUS_INTERVAL = 0.25
 """Seconds between two writes of what the machine says of itself."""
 RETRY_INTERVAL = 1.0
 """Seconds until a log that could not be written (a full disk) is tried again."""
+REMINDER = 0.05
+"""Seconds until a machine that has not noticed its stop is told again; doubled each time."""
 KILL_INTERVAL = 0.02
 """Seconds between two rounds of SIGKILL."""
 RESTLESS = 0.05
 """Seconds between two looks at processes that are not our children, while waiting for their end."""
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 Record = dict[str, Any]
 FOREVER = float("inf")
@@ -53,6 +57,8 @@ class TaskRunner:
         self._stop: Outcome | None = None
         self._ended = False
         self._kill_at = FOREVER
+        self._remind_at = FOREVER
+        self._reminders = 0
         self._quiet_until = 0.0
         self._said_at = -FOREVER
         self._unwritten = False
@@ -64,19 +70,25 @@ class TaskRunner:
         run, or to be over already. Call it in the main thread of a process of its own, with
         SIGTERM blocked.
         """
-        if not self.directory.take_lock():
-            return None
-        record = read_json(self.directory.status)
-        if (record and "finished_at" in record) or read_json(self.directory.verdict):
-            started(record or {})
-            return record
         task = self._read_task()
-        process.become_subreaper()
+        # The machine before all else, though it may not be needed: what this process has written
+        # to until the fork would be copied for each of the two. It waits for its release.
+        machine = MachineProcess(task, self.directory)
+        if not self.directory.take_lock():
+            machine.abandon()
+            return None
         self._listen()
-        if record is None and os.path.exists(self.directory.stop):
-            return self._cancel_unstarted(started)
-        self._own(task, record, started)
-        return self._status.record
+        record = read_json(self.directory.status)
+        is_judged = os.path.exists(self.directory.verdict)
+        if record is None and not is_judged and not os.path.exists(self.directory.stop):
+            return self._start(task, machine, started)
+        machine.abandon()
+        if record is None and not is_judged:
+            record = self._cancel_unstarted()
+        elif record is not None and not is_judged and "finished_at" not in record:
+            return self._adopt(task, record, started)
+        started(record or {})
+        return record
 
     def _read_task(self) -> Task:
         fields = read_json(self.directory.task)
@@ -88,19 +100,62 @@ class TaskRunner:
         """Stand ready for signals, which are only recorded, and wake up the loop."""
         self._wakeup, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
-            signal.signal(number, lambda number, _frame: self._signals.add(number))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+        for number in (*STOP_SIGNALS, signal.SIGCHLD):
+            # What is ignored stays so, as under nohup(1); only the fork server ignores SIGCHLD.
+            if number == signal.SIGCHLD or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda number, _frame: self._signals.add(number))
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # also what our parent had blocked
 
-    def _cancel_unstarted(self, started: Callable[[Record], None]) -> Record:
+    def _cancel_unstarted(self) -> Record:
         status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
         status.take_over(process.identity_of(os.getpid()))
         status.finish(result_of(Outcome.CANCELED, None), None, 0)
         self._remove_fifos()
-        started(status.record)
         return status.record
 
-    def _own(self, task: Task, record: Record | None, started: Callable[[Record], None]) -> None:
+    def _start(
+        self, task: Task, machine: MachineProcess, started: Callable[[Record], None]
+    ) -> Record:
+        process.become_subreaper()
+        self._open_streams()
+        guarded = Child(machine)
+        self._status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
+        self._status.begin(process.identity_of(os.getpid()), guarded.identity)
+        self._prepare_to_guard(task, guarded)
+        started(self._status.record)
+        machine.release()
+        self._guard()
+        self._drain()
+        self._finish()
+        self._remove_fifos()
+        return self._status.record
+
+    def _adopt(self, task: Task, record: Record, started: Callable[[Record], None]) -> Record:
+        self._note("this TaskRunner goes on with the machine of one that was killed")
+        self._open_streams()
+        self._status = StatusFile(self.directory.status, record)
+        asked = "asked" in record.get("stop", {})
+        adopted = Adopted(machine_of(record), self.directory.path, asked=asked)
+        self._prepare_to_guard(task, adopted)
+        was_dead = self._machine.has_ended()
+        if not was_dead:  # else the file goes on telling of the host and the boot it was on
+            self._status.take_over(process.identity_of(os.getpid()))
+            self._status.write()
+        if "stop" in record:
+            self._stop = Outcome(record["stop"]["reason"])
+            self._kill_at = since_boot() + self._grace_period
+            self._ask_to_end()
+        elif os.path.exists(self.directory.stop):
+            self._signals.add(signal.SIGTERM)
+        started(record)
+        self._guard()
+        self._drain()
+        if not was_dead:
+            self._finish()
+        self._remove_fifos()
+        return record
+
+    def _open_streams(self) -> None:
         directory = self.directory
         with suppress(FileExistsError):
             os.mkdir(directory.files, 0o700)
@@ -108,45 +163,16 @@ class TaskRunner:
             directory.output_fifo, directory.output, directory.output_index, self._mirror
         )
         self._status_fd = make_fifo(directory.status_fifo)
+
+    def _prepare_to_guard(self, task: Task, machine: Guarded) -> None:
+        self._machine = machine
         self._grace_period = task.grace_period
-        self._machine = self._start(task) if record is None else self._adopt(record)
-        self._timeout_at = _timeout_at(task, self._machine.identity)
+        self._timeout_at = _timeout_at(task, machine.identity)
         self._heartbeat_at = since_boot() + HEARTBEAT
-        started(self._status.record)
-        if record is None:
-            self._child.release()
-        was_dead = self._machine.has_ended()
-        self._guard()
-        self._drain()
-        if record is None or not was_dead:
-            self._finish()
-        self._remove_fifos()
-
-    def _start(self, task: Task) -> Guarded:
-        self._child = MachineProcess(task, self.directory)
-        guarded = Child(self._child)
-        self._status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
-        self._status.begin(process.identity_of(os.getpid()), guarded.identity)
-        return guarded
-
-    def _adopt(self, record: Record) -> Guarded:
-        leader = machine_of(record)
-        self._status = StatusFile(self.directory.status, record)
-        self._status.take_over(process.identity_of(os.getpid()))
-        self._status.write()
-        self._note("this TaskRunner goes on with the machine of one that was killed")
-        if "stop" in record:
-            self._stop = Outcome(record["stop"]["reason"])
-            self._kill_at = since_boot() + self._grace_period
-        elif os.path.exists(self.directory.stop):
-            self._signals.add(signal.SIGTERM)
-        return Adopted(leader, self.directory.path)
 
     def _guard(self) -> None:
         """Do what is due, wait for what comes next, until nothing of the machine is left."""
         poll = self._make_poll()
-        if self._stop is not None:
-            self._machine.terminate()
         while not self._is_over():
             ready = [fd for fd, _ in poll.poll(self._patience())]
             if self._wakeup in ready:
@@ -178,12 +204,14 @@ class TaskRunner:
         if signal.SIGCHLD in signals:
             self._machine.is_alone()  # reaps the daemons that have ended
         if self._stop is None:
-            if signals & {signal.SIGTERM, signal.SIGINT}:
+            if signals & STOP_SIGNALS:
                 self._begin_stop(Outcome.CANCELED)
             elif now >= self._timeout_at:
                 self._begin_stop(Outcome.TIMEOUT)
         elif signal.SIGINT in signals:  # the second Ctrl-C of somebody at a terminal
             self._kill_at = now
+        if now >= self._remind_at:
+            self._remind()
         if now >= self._kill_at:
             self._machine.kill()
         return False
@@ -204,12 +232,26 @@ class TaskRunner:
         self._stop = reason
         self._try_hard(lambda: self._status.begin_stop(reason))
         self._kill_at = since_boot() + self._grace_period
+        self._ask_to_end()
+        self._remind_at = since_boot() + REMINDER
+
+    def _ask_to_end(self) -> None:
         self._machine.terminate()
+        # Noted for an adopter, who is not to ask again.
+        self._status.record["stop"]["asked"] = True
+        self._unwritten = True
+
+    def _remind(self) -> None:
+        self._reminders += 1
+        pause = REMINDER * 2**self._reminders
+        self._remind_at = since_boot() + pause if self._machine.remind() else FOREVER
 
     def _patience(self) -> float:
         """Return the milliseconds until something is due."""
         due = [self._heartbeat_at]
         now = since_boot()
+        if not self._ended:
+            due.append(self._remind_at)
         if not self._ended and self._stop is None:
             due.append(self._timeout_at)
         if self._kill_at < FOREVER:
@@ -258,7 +300,9 @@ class TaskRunner:
         while True:
             try:
                 self._status.finish(result, usage, self._output.size)
-                break
+                return
+            except FileNotFoundError:  # the whole directory was removed: there is no place for it
+                return
             except OSError as problem:
                 self._note(f"the result cannot be written yet: {problem}")
                 select.select([], [], [], RETRY_INTERVAL)

@@ -12,6 +12,8 @@ from task_runner.lib.task_dir import write_atomic
 STATUS_LIMIT = 65536
 """Bytes of what a machine may say of itself."""
 
+NO_JSON = b"\0"
+
 
 class StatusFile:
     """Written by TaskRunner alone, whole each time, and touched as a heartbeat."""
@@ -63,7 +65,8 @@ class StatusFile:
         except BlockingIOError:
             return False
         *lines, self._line = data.split(b"\n")
-        self._line = self._line[:STATUS_LIMIT]
+        if len(self._line) > STATUS_LIMIT:
+            self._line = NO_JSON  # so that nothing is made of its beginning and its end
         said = [value for line in lines if isinstance(value := _json(line), dict)]
         status = dict(self.record.get("status", {}))
         for value in said:
@@ -90,6 +93,9 @@ class StatusFile:
 
 def _json(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        value = json.loads(line)
+        # Python takes more than others can read: NaN, numbers without end, half surrogate pairs.
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
+    return value

@@ -64,6 +64,7 @@ def task_from_dict(fields: Mapping[str, Json]) -> Task:
         raise ValidationError(
             f"the machine could not check it: {problem!r}", "machine"
         ) from problem
+    _check_json(task.parameters)
     return task
 
 
@@ -117,7 +118,6 @@ def _check(task: Task) -> None:
 def _check_execution(task: Task) -> None:
     if task.environment != "multiprocess":
         raise ValidationError("only 'multiprocess' is implemented", "environment")
-    _check_json(task.parameters)
     if task.isolation != "none":
         raise ValidationError("only 'none' is implemented", "isolation")
     if task.timeout is not None:

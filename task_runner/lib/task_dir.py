@@ -1,9 +1,11 @@
 """The directory of a task: its files, and the lock that says that its TaskRunner lives."""
 
+import errno
 import fcntl
 import json
 import os
 import struct
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,7 +13,14 @@ from typing import Any
 from task_runner.lib.process import read_file
 
 PREFIX = "task-"
+NO_FILE = (errno.EISDIR, errno.ELOOP, errno.EAGAIN, errno.ENXIO)
+"""What reading says of a directory, a symlink to itself, a FIFO, a socket in the place of a file."""
+encode_json = json.JSONEncoder(separators=(",", ":")).encode
 FLOCK = "hhqqi4x"  # struct flock of fcntl(2): type, whence, start, length, pid
+
+NO_PROCESS = -1
+"""The holder, in the answer of F_GETLK, of a lock that belongs to an open file; see `keep_out`."""
+MOMENT = 0.002
 
 
 class TaskDir:
@@ -49,14 +58,28 @@ class TaskDir:
 
         It is a record lock: not inherited over fork, and gone with the process however it ends.
         The descriptor stays open on purpose: closing any descriptor of the file drops the lock.
+        Whoever only keeps TaskRunners out is waited for. Raises FileNotFoundError when the task
+        was removed.
         """
-        fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            os.close(fd)
-            return False
-        return True
+        while True:
+            fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                kept_out = _holder(fd) == NO_PROCESS
+                os.close(fd)
+                if not kept_out:
+                    return False
+                time.sleep(MOMENT)
+                continue
+            if self._is_lock(fd):
+                return True
+            os.close(fd)  # the task was removed meanwhile, and perhaps made anew
+
+    def _is_lock(self, fd: int) -> bool:
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.stat(self.lock), os.fstat(fd))
+        return False
 
     @contextmanager
     def keep_out(self) -> Iterator[bool]:
@@ -72,7 +95,7 @@ class TaskDir:
         except (BlockingIOError, PermissionError):
             yield False
         else:
-            yield True
+            yield self._is_lock(fd)
         finally:
             os.close(fd)
 
@@ -83,11 +106,10 @@ class TaskDir:
         except FileNotFoundError:
             return None
         try:
-            asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            answer = struct.unpack(FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+            holder = _holder(fd)
         finally:
             os.close(fd)
-        return None if answer[0] == fcntl.F_UNLCK else max(answer[4], 0)
+        return None if holder is None else max(holder, 0)
 
     def open_holder(self) -> int | None:
         """Return a pidfd of the process that holds the lock, or None when there is none here."""
@@ -104,6 +126,12 @@ class TaskDir:
         return None
 
 
+def _holder(fd: int) -> int | None:
+    asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    answer = struct.unpack(FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    return None if answer[0] == fcntl.F_UNLCK else int(answer[4])
+
+
 def read_json(path: str) -> dict[str, Any] | None:
     """Return the object in a file, None when there is no such file.
 
@@ -114,8 +142,12 @@ def read_json(path: str) -> dict[str, Any] | None:
         value = json.loads(read_file(path))
     except FileNotFoundError:
         return None
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise ValueError(f"{path} is damaged: {problem}") from problem
+    except OSError as problem:
+        if problem.errno in NO_FILE:
+            raise ValueError(f"{path} is damaged: {problem.strerror}") from problem
+        raise
     if not isinstance(value, dict):
         raise ValueError(f"{path} is damaged: it does not hold an object")
     return value
@@ -144,7 +176,7 @@ def _write_temporary(path: str, value: Mapping[str, Any], *, sync: bool) -> str:
     temporary = f"{head}/.{name}.{os.getpid()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        data = json.dumps(value, separators=(",", ":")).encode()
+        data = encode_json(value).encode()
         if os.write(fd, data) != len(data):
             raise OSError(f"{temporary}: the disk is full")
         if sync:

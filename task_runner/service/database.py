@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -36,7 +37,10 @@ SQL = load_statements()
 
 def connect(path: str) -> sqlite3.Connection:
     """Open the index, which is made when it is not there or of another version."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # Only when it is new: closing any descriptor of an open database would drop the locks that
+    # SQLite has on it in this process, and another process would take the log away from us.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )

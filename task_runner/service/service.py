@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import resource
+import sqlite3
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -86,12 +87,19 @@ class TaskService:
             return await self._submit_again(task)
         # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
         synced = asyncio.ensure_future(self._in_thread(self._environment.work_dir.sync, directory))
-        created = Observation(State.CREATED, {})
         state = State.CREATED
-        if await self.index.add(asked, created, first=True):
+        if await self._add(directory, asked):
             state = await self._watcher.start(directory.task_id)
         await synced
         return directory.task_id, state
+
+    async def _add(self, directory: TaskDir, asked: dict[str, Any]) -> bool:
+        """Enter a new task into the index, or take it back; say whether it is to be started."""
+        try:
+            return await self.index.add(asked, Observation(State.CREATED, {}), first=True)
+        except sqlite3.Error:
+            await self._in_thread(self._environment.work_dir.remove, directory)
+            raise
 
     async def _submit_again(self, task: Task) -> tuple[str, str]:
         task_id = str(task.task_id)

@@ -1,6 +1,8 @@
 """The configuration of a node: a JSON file, and variables of the environment above it."""
 
 import os
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -13,6 +15,19 @@ from pydantic_settings import (
 
 DEFAULT_WORK_DIR = "/var/lib/tessia-mesh/task_runner"
 CONF = "TASK_RUNNER_CONF"
+
+
+class _File(JsonConfigSettingsSource):
+    """The JSON file; what is wrong with it is told with its name."""
+
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        try:
+            value: object = super()._read_file(file_path)
+        except ValueError as problem:
+            raise ValueError(f"{CONF} names {file_path}, which is not JSON: {problem}") from problem
+        if not isinstance(value, dict):
+            raise ValueError(f"{CONF} names {file_path}, which does not hold an object")
+        return value
 
 
 class Settings(BaseSettings):
@@ -48,9 +63,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  - there is no such file
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: arguments, environment, file. Raises FileNotFoundError."""
+        """Order the sources: arguments, environment, file.
+
+        Raises FileNotFoundError, and ValueError when the file does not hold an object.
+        """
         path = os.environ.get(CONF)
-        if path and not os.path.exists(path):
-            raise FileNotFoundError(f"{CONF} names {path}, which does not exist")
-        file = JsonConfigSettingsSource(settings_cls, json_file=path)
-        return init_settings, env_settings, file
+        if path and not os.path.isfile(path):
+            raise FileNotFoundError(f"{CONF} names {path}, which is not a file")
+        return init_settings, env_settings, _File(settings_cls, json_file=path)

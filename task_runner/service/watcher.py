@@ -23,6 +23,7 @@ from task_runner.service.index import Index
 log = logging.getLogger(__name__)
 
 LOST = "both its TaskRunner and its machine are gone, and nobody saw how they ended"
+REMOVED = "it was started, and its status file was removed from outside"
 
 
 class Watcher:
@@ -92,12 +93,19 @@ class Watcher:
 
     async def _resume(self, directory: TaskDir) -> None:
         seen: Observation = await self._in_thread(observe, directory)
-        if seen.state is State.CREATED:
+        if seen.state is State.CREATED and await self._was_started(directory.task_id):
+            await self._judge(directory, State.LOST, Outcome.UNKNOWN, REMOVED)
+        elif seen.state is State.CREATED:
             await self.start(directory.task_id)
         elif seen.state is State.EXITED:
             await self._finish(directory, seen)
         else:
             await self._go_on(directory, seen)
+
+    async def _was_started(self, task_id: str) -> bool:
+        """Say whether the index has seen a status file that is there no more."""
+        row = await self._index.get(task_id)
+        return row is not None and "started_at" in row.record
 
     async def _go_on(self, directory: TaskDir, seen: Observation) -> None:
         """Watch the owner of a task that is under way; launch one when there is none."""
@@ -156,12 +164,13 @@ class Watcher:
         self._changes.tell(directory.task_id)
         self.go_on_with(claimed)
         if seen.state is State.EXITED:
-            self._threads.submit(_sync_result, directory)
+            self._threads.submit(_sync_result, directory, seen)
 
     def go_on_with(self, task_ids: list[str]) -> None:
         """Start, or go on watching, tasks that this worker has claimed."""
         for task_id in task_ids:
-            self._spawn(self.resume(task_id))
+            if task_id not in self._watched:
+                self._spawn(self.resume(task_id))
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(job)
@@ -188,11 +197,12 @@ class Watcher:
         await asyncio.gather(*self._jobs, return_exceptions=True)
 
 
-def _sync_result(directory: TaskDir) -> None:
+def _sync_result(directory: TaskDir, seen: Observation) -> None:
     """Make a result survive a power cut. It was reported already: this can take a second."""
     try:
-        for path in (directory.status, directory.output):
-            sync_file(path)
+        sync_file(directory.status)
+        if seen.record.get("output_size"):
+            sync_file(directory.output)
     except FileNotFoundError:
         log.debug("%s was deleted before it was synced", directory.task_id)
     except OSError:

@@ -40,7 +40,7 @@ BAD_BODIES: list[tuple[bytes, str]] = [
     (b'{"machine": "command", "parameters": {}}', "parameters"),
     (b'{"machine": "command", "parameters": {"argv": "ls -l"}}', "parameters.argv"),
     (b'{"machine": "command", "parameters": {"argv": [], "script": "x"}}', "parameters"),
-    (b'{"machine": "command", "parameters": {"argv": ["\\ud800"]}}', "parameters"),
+    (b'{"machine": "command", "parameters": {"argv": ["\\ud800"]}}', "parameters.argv"),
     (b'{"machine": "echo", "parameters": ' + b"[" * 100_000 + b"}", ""),
     (b"\xff\xfe", ""),
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.node import Node, running_node
-from tests.task_processes import is_running
+from tests.task_processes import is_running, processes_of
 from tests.waiting import wait_until
 
 
@@ -188,3 +188,23 @@ def test_a_task_deleted_by_hand_is_forgotten(node: Node) -> None:
     node.directory(task).rmdir()
     node.start()
     wait_until(lambda: task not in node.states())
+
+
+def test_a_task_that_removed_its_status_file_is_not_started_again(
+    node: Node, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    task = node.sh(f"echo x >> {ran}; rm $TASK_RUNNER_DIR/*.result; sleep 600")
+    wait_until(lambda: not (node.directory(task) / f"{task}.result").exists())
+    pids = [process.pid for process in processes_of(node.directory(task))]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    result = node.result(task)
+    assert (result["state"], result["exitCode"]) == ("lost", None)
+    assert ran.read_text() == "x\n"
+
+
+def test_a_task_that_removes_its_directory_ends(node: Node) -> None:
+    task = node.sh("rm -rf $TASK_RUNNER_DIR")
+    wait_until(lambda: task not in node.states())
+    assert node.result(node.submit(parameters=["ECHO on"]))["outcome"] == "succeeded"

@@ -170,9 +170,8 @@ class Campaign:
             os.waitpid(fork_victim(directory, self._random.randint(1, step)), 0)
         answers += self._recover(plan, task_id)
         self._environment.wait_completion(task_id, timeout=20)
-        return self._judge(
-            directory, Case(plan, step, killed, "", None, 0, started_before, answers)
-        )
+        times = (bool(before), "finished_at" in before)
+        return self._judge(directory, Case(plan, step, killed, "", None, 0, *times, answers))
 
     def _recover(self, plan: Plan, task_id: str) -> list[str]:
         first, second = self._recoverers
