@@ -1,14 +1,29 @@
 """The floors: what starting a process and writing its files costs at least, in Python.
 
-Executed with `python -S` and nothing but the standard library. A request is a line of JSON, and
-so is the answer: {"kind", "count", "in_flight", "directory"} -> {"seconds", "each"}.
+Executed with `python -S` and nothing but the standard library, of which it has loaded what the
+process that owns a task needs: a smaller process is forked faster, but could not do the work. A
+request is a line of JSON, and so is the answer: {"kind", "count", "in_flight", "directory"} ->
+{"seconds", "each"}.
 """
 
+import ctypes  # noqa: F401
+import enum  # noqa: F401
+import fcntl  # noqa: F401
 import gc
 import json
+import logging  # noqa: F401
 import os
+import pwd  # noqa: F401
+import re  # noqa: F401
+import resource  # noqa: F401
+import select  # noqa: F401
+import signal  # noqa: F401
+import socket  # noqa: F401
+import struct  # noqa: F401
 import sys
 import time
+import traceback  # noqa: F401
+import typing  # noqa: F401
 
 
 def write(path: str, content: dict[str, object]) -> None:

@@ -1,6 +1,7 @@
 """The verbs of tasks: submit, list, view, wait, stop, delete."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -142,19 +143,20 @@ async def view_task(
     ] = 0,
 ) -> Response:
     """Tell everything known of a task; with `wait`, once it is over or the seconds have passed."""
-    if wait:
-        await _while_connected(request, service.wait(task_id, wait))
-    return JSONResponse(await service.view(task_id))
+    if not wait:
+        return JSONResponse(await service.view(task_id))
+    return JSONResponse(await _while_connected(request, service.view(task_id, wait)))
 
 
-async def _while_connected(request: Request, waiting: Any) -> None:
+async def _while_connected(
+    request: Request, waiting: Coroutine[Any, Any, dict[str, Any]]
+) -> dict[str, Any] | None:
     """Wait for something, but no longer than the client does."""
     done = asyncio.ensure_future(waiting)
     gone = asyncio.ensure_future(_disconnect(request))
     try:
         await asyncio.wait((done, gone), return_when=asyncio.FIRST_COMPLETED)
-        if done.done():
-            done.result()
+        return done.result() if done.done() else None
     finally:
         done.cancel()
         gone.cancel()

@@ -24,7 +24,6 @@ from task_runner.lib.state import State
 from task_runner.lib.task import Task
 from task_runner.lib.task_dir import TaskDir, create_exclusive
 
-
 LAST_MOMENTS = 5.0
 """Seconds that a TaskRunner may take from the result to its end."""
 

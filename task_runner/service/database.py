@@ -22,7 +22,7 @@ Job = tuple[Operation[Any], "asyncio.Future[Any]"]
 
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for a writer in another process."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def load_statements() -> dict[str, str]:
@@ -57,8 +57,9 @@ def make_schema(connection: sqlite3.Connection, epoch: str) -> None:
     if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
         for table in ("events", "labels", "tasks", "epoch"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
-        for statement in SQL["schema"].split(";\n"):
-            connection.execute(statement)
+        for name in ("tables", "triggers"):
+            for statement in SQL[name].split(";;\n"):
+                connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute(SQL["begin_epoch"], (epoch,))
     connection.execute("COMMIT")
@@ -99,31 +100,29 @@ class Database:
                 self._write_together(wanted)
 
     def _write_together(self, jobs: list[Job]) -> None:
-        results: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+        results: list[tuple[asyncio.Future[Any], Any, Exception | None]]
         try:
-            self._writing.execute("BEGIN IMMEDIATE")
-            results = [self._run(*job) for job in jobs]
-            self._writing.execute("COMMIT")
-        except sqlite3.Error as problem:
-            if self._writing.in_transaction:
-                self._writing.execute("ROLLBACK")
-            results = [(future, None, problem) for _, future in jobs]
+            results = [(future, result, None) for future, result in self._transact(jobs)]
+        except Exception as problem:
+            if len(jobs) > 1:  # none was done: each for itself, so that one does not spoil the rest
+                for job in jobs:
+                    self._write_together([job])
+                return
+            results = [(jobs[0][1], None, problem)]
         loop = jobs[0][1].get_loop()
         if not loop.is_closed():
             loop.call_soon_threadsafe(_deliver, results)
 
-    def _run(
-        self, operation: Operation[Any], future: "asyncio.Future[Any]"
-    ) -> tuple["asyncio.Future[Any]", Any, Exception | None]:
-        """Run one of several operations; when it fails, its own changes are undone, not theirs."""
-        self._writing.execute("SAVEPOINT one")
+    def _transact(self, jobs: list[Job]) -> list[tuple["asyncio.Future[Any]", Any]]:
+        self._writing.execute("BEGIN IMMEDIATE")
         try:
-            return future, operation(self._writing), None
-        except Exception as problem:
-            self._writing.execute("ROLLBACK TO one")
-            return future, None, problem
-        finally:
-            self._writing.execute("RELEASE one")
+            results = [(future, operation(self._writing)) for operation, future in jobs]
+            self._writing.execute("COMMIT")
+        except BaseException:
+            if self._writing.in_transaction:
+                self._writing.execute("ROLLBACK")
+            raise
+        return results
 
     def close(self) -> None:
         """Finish what was asked for, then close."""

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from task_runner.lib.clock import timestamp
 from task_runner.lib.observe import Observation
 from task_runner.lib.state import State
 from task_runner.service.database import SQL, Database
@@ -61,50 +60,32 @@ class Index:
         self._owner = owner
         self._max_running = max_running
 
-    async def add(self, asked: Mapping[str, Any], seen: Observation, *, first: bool) -> bool:
+    async def add(self, asked: Mapping[str, Any], seen: Observation) -> bool:
         """Add a task; say whether it is for this worker to start or to watch.
 
-        A waiting task is claimed when a slot is free. `first` is False for a task that was found
-        in its directory. One that is there already stays as it is.
+        A waiting task is claimed when a slot is free. One that is there already stays as it is.
         """
 
         def operation(connection: sqlite3.Connection) -> bool:
-            return self._add(connection, asked, seen, first=first)
+            waits = seen.state is State.CREATED and not self._free_slots(connection)
+            mine = not seen.state.is_over and not waits
+            row = {
+                **_observed(asked["taskId"], seen),
+                "over": seen.state.is_over,
+                "owner": self._owner if mine else None,
+                "priority": asked.get("priority", 0),
+                "machine": asked["machine"],
+                "created_at": asked["createdAt"],
+                "asked": json.dumps({k: v for k, v in asked.items() if k not in SECRET}),
+            }
+            cursor = connection.execute(SQL["add"], row)
+            if not cursor.rowcount:
+                return False
+            for label in asked.get("labels", {}).items():
+                connection.execute(SQL["add_label"], (cursor.lastrowid, *label))
+            return mine
 
         return await self._database.write(operation)
-
-    def _add(
-        self,
-        connection: sqlite3.Connection,
-        asked: Mapping[str, Any],
-        seen: Observation,
-        *,
-        first: bool,
-    ) -> bool:
-        over = seen.state.is_over
-        waits = seen.state is State.CREATED and not self._free_slots(connection)
-        mine = not over and not waits
-        row = {
-            "task_id": asked["taskId"],
-            "state": seen.state,
-            "over": over,
-            "owner": self._owner if mine else None,
-            "priority": asked.get("priority", 0),
-            "machine": asked["machine"],
-            "created_at": asked["createdAt"],
-            "asked": json.dumps({k: v for k, v in asked.items() if k not in SECRET}),
-            "record": json.dumps(seen.record),
-        }
-        cursor = connection.execute(SQL["add"], row)
-        if not cursor.rowcount:
-            return False
-        labels = asked.get("labels", {})
-        connection.executemany(
-            SQL["add_label"], [(cursor.lastrowid, *label) for label in labels.items()]
-        )
-        if first:
-            self._add_event(connection, asked["taskId"], seen.state, {})
-        return mine
 
     def _free_slots(self, connection: sqlite3.Connection) -> int:
         if self._max_running is None:
@@ -114,26 +95,17 @@ class Index:
 
     async def change(self, task_id: str, seen: Observation) -> None:
         """Note the state of a task that is not over; one that is over stays as it is."""
-
-        def operation(connection: sqlite3.Connection) -> None:
-            row = connection.execute(SQL["get"], (task_id,)).fetchone()
-            if row is None or row["over"]:
-                return
-            values = {"task_id": task_id, "state": seen.state, "record": json.dumps(seen.record)}
-            connection.execute(SQL["change"], values)
-            if row["state"] != seen.state:
-                self._add_event(connection, task_id, seen.state, seen.record)
-
-        await self._database.write(operation)
+        await self._database.write(
+            lambda connection: connection.execute(SQL["change"], _observed(task_id, seen)).rowcount
+        )
 
     async def finish(self, task_id: str, seen: Observation) -> list[str]:
         """Note the end of a task; return the waiting tasks this worker has now to start."""
 
         def operation(connection: sqlite3.Connection) -> list[str]:
-            values = {"task_id": task_id, "state": seen.state, "record": json.dumps(seen.record)}
-            if connection.execute(SQL["finish"], values).rowcount:
-                self._add_event(connection, task_id, seen.state, seen.record)
-            return self._claim_waiting(connection)
+            connection.execute(SQL["finish"], _observed(task_id, seen))
+            # Without a limit nothing waits for the end of another.
+            return [] if self._max_running is None else self._claim_waiting(connection)
 
         return await self._database.write(operation)
 
@@ -183,12 +155,9 @@ class Index:
 
     async def remove(self, task_id: str) -> None:
         """Forget a task."""
-
-        def operation(connection: sqlite3.Connection) -> None:
-            if connection.execute(SQL["remove"], (task_id,)).rowcount:
-                self._add_event(connection, task_id, "deleted", {})
-
-        await self._database.write(operation)
+        await self._database.write(
+            lambda connection: connection.execute(SQL["remove"], (task_id,)).rowcount
+        )
 
     async def get(self, task_id: str) -> Row | None:
         """Return a task, None when there is none."""
@@ -260,19 +229,19 @@ class Index:
             lambda connection: connection.execute(SQL["forget_events"], (EVENTS_KEPT,)).rowcount
         )
 
-    def _add_event(
-        self,
-        connection: sqlite3.Connection,
-        task_id: str,
-        state: str,
-        record: Mapping[str, Any],
-    ) -> None:
-        outcome, code = record.get("outcome"), record.get("exit_code")
-        connection.execute(SQL["add_event"], (task_id, state, timestamp(), outcome, code))
-
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _observed(task_id: str, seen: Observation) -> dict[str, Any]:
+    return {
+        "task_id": task_id,
+        "state": seen.state,
+        "record": json.dumps(seen.record),
+        "outcome": seen.record.get("outcome"),
+        "exit_code": seen.exit_code,
+    }
 
 
 def _column(connection: sqlite3.Connection, query: str, values: Iterable[Any] = ()) -> list[str]:

@@ -2,8 +2,9 @@
 -- time the service is down, and is made anew from them.
 -- Each statement has a name; `index.py` runs them by it.
 
--- name: schema
-CREATE TABLE IF NOT EXISTS tasks (
+-- name: tables
+-- Statements that are run one after the other end with two semicolons.
+CREATE TABLE tasks (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of submission
     task_id TEXT NOT NULL UNIQUE,
     state TEXT NOT NULL,
@@ -13,36 +14,51 @@ CREATE TABLE IF NOT EXISTS tasks (
     machine TEXT NOT NULL,
     created_at TEXT NOT NULL,
     asked TEXT NOT NULL,                    -- JSON: what was asked for, without parameters and env
-    record TEXT NOT NULL                    -- JSON: the status file as it was last seen
-);
-CREATE INDEX IF NOT EXISTS tasks_by_state ON tasks (state, seq);
-CREATE INDEX IF NOT EXISTS tasks_by_machine ON tasks (machine, seq);
-CREATE INDEX IF NOT EXISTS tasks_by_creation ON tasks (created_at);
-CREATE INDEX IF NOT EXISTS tasks_active ON tasks (owner) WHERE over = 0;
-CREATE INDEX IF NOT EXISTS tasks_waiting ON tasks (priority DESC, seq) WHERE over = 0 AND owner IS NULL;
-
-CREATE TABLE IF NOT EXISTS labels (
+    record TEXT NOT NULL,                   -- JSON: the status file as it was last seen
+    outcome TEXT,                           -- of the record, as is the exit code
+    exit_code INTEGER
+);;
+CREATE INDEX tasks_by_state ON tasks (state, seq);;
+CREATE INDEX tasks_by_machine ON tasks (machine, seq);;
+CREATE INDEX tasks_by_creation ON tasks (created_at);;
+CREATE INDEX tasks_active ON tasks (owner) WHERE over = 0;;
+CREATE INDEX tasks_waiting ON tasks (priority DESC, seq) WHERE over = 0 AND owner IS NULL;;
+CREATE TABLE labels (
     seq INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
     name TEXT NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (name, value, seq)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS labels_by_task ON labels (seq);
-
-CREATE TABLE IF NOT EXISTS events (
+) WITHOUT ROWID;;
+CREATE INDEX labels_by_task ON labels (seq);;
+CREATE TABLE events (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     task_id TEXT NOT NULL,
     state TEXT NOT NULL,                    -- a state, or 'deleted'
-    at TEXT NOT NULL,
+    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')),
     outcome TEXT,
     exit_code INTEGER
-);
+);;
+CREATE TABLE epoch (name TEXT NOT NULL)     -- of this index; cursors of another are void
 
-CREATE TABLE IF NOT EXISTS epoch (name TEXT NOT NULL);  -- of this index; cursors of another are void
+-- name: triggers
+-- Every change of a state is an event, whoever makes it.
+CREATE TRIGGER task_added AFTER INSERT ON tasks BEGIN
+    INSERT INTO events (task_id, state, outcome, exit_code)
+    VALUES (NEW.task_id, NEW.state, NEW.outcome, NEW.exit_code);
+END;;
+CREATE TRIGGER task_changed AFTER UPDATE OF state ON tasks WHEN OLD.state != NEW.state BEGIN
+    INSERT INTO events (task_id, state, outcome, exit_code)
+    VALUES (NEW.task_id, NEW.state, NEW.outcome, NEW.exit_code);
+END;;
+CREATE TRIGGER task_removed AFTER DELETE ON tasks BEGIN
+    INSERT INTO events (task_id, state) VALUES (OLD.task_id, 'deleted');
+END
 
 -- name: add
-INSERT INTO tasks (task_id, state, over, owner, priority, machine, created_at, asked, record)
-VALUES (:task_id, :state, :over, :owner, :priority, :machine, :created_at, :asked, :record)
+INSERT INTO tasks (task_id, state, over, owner, priority, machine, created_at, asked, record,
+                   outcome, exit_code)
+VALUES (:task_id, :state, :over, :owner, :priority, :machine, :created_at, :asked, :record,
+        :outcome, :exit_code)
 ON CONFLICT (task_id) DO NOTHING;
 
 -- name: add_label
@@ -55,11 +71,13 @@ SELECT * FROM tasks WHERE task_id = ?;
 SELECT task_id FROM tasks;
 
 -- name: change
-UPDATE tasks SET state = :state, record = :record WHERE task_id = :task_id AND over = 0;
+UPDATE tasks SET state = :state, record = :record, outcome = :outcome, exit_code = :exit_code
+WHERE task_id = :task_id AND over = 0;
 
 -- name: finish
 -- A lost task may still get a result; nothing else that is over changes.
-UPDATE tasks SET state = :state, record = :record, over = 1, owner = NULL
+UPDATE tasks SET state = :state, record = :record, outcome = :outcome, exit_code = :exit_code,
+                 over = 1, owner = NULL
 WHERE task_id = :task_id AND (over = 0 OR state = 'lost') AND state != 'exited';
 
 -- name: remove
@@ -82,9 +100,6 @@ SELECT task_id FROM tasks WHERE over = 0 AND owner = ?;
 
 -- name: take_over
 UPDATE tasks SET owner = :owner WHERE over = 0 AND owner = :dead;
-
--- name: add_event
-INSERT INTO events (task_id, state, at, outcome, exit_code) VALUES (?, ?, ?, ?, ?);
 
 -- name: events_after
 SELECT number, task_id, state, at, outcome, exit_code FROM events

@@ -54,7 +54,7 @@ class Recovery:
             await self._log_failure(self._go_over_claims)
             if rounds % ROUNDS_PER_CHECKUP == 0:
                 await self._log_failure(self._check_heartbeats)
-                await self._index.forget_old_events()
+                await self._log_failure(self._index.forget_old_events)
             rounds += 1
             await asyncio.sleep(INTERVAL)
 
@@ -70,7 +70,7 @@ class Recovery:
         there = await self._in_thread(lambda: set(self._work_dir.task_ids()))
         found = await self._in_thread(self._read_tasks, there - known)
         for asked, seen in sorted(found, key=lambda task: str(task[0]["createdAt"])):
-            if await self._index.add(asked, seen, first=False):
+            if await self._index.add(asked, seen):
                 self._watcher.go_on_with([asked["taskId"]])
         for task_id in await self._in_thread(self._really_gone, known - there):
             await self._index.remove(task_id)

@@ -96,7 +96,7 @@ class TaskService:
     async def _add(self, directory: TaskDir, asked: dict[str, Any]) -> bool:
         """Enter a new task into the index, or take it back; say whether it is to be started."""
         try:
-            return await self.index.add(asked, Observation(State.CREATED, {}), first=True)
+            return await self.index.add(asked, Observation(State.CREATED, {}))
         except sqlite3.Error:
             await self._in_thread(self._environment.work_dir.remove, directory)
             raise
@@ -109,12 +109,12 @@ class TaskService:
         row = await self.index.get(task_id)
         return task_id, row.state if row else State.CREATED
 
-    async def row(self, task_id: str) -> Row:
-        """Return a task as it is now: from the index when it is over, else from its directory.
+    async def row(self, task_id: str, wait: float = 0) -> Row:
+        """Return a task as it is now, or with `wait` (seconds at most) once it is over.
 
-        Raises TaskNotFoundError.
+        The end of the server ends a wait too. From the index when it is over, else from its directory. Raises TaskNotFoundError.
         """
-        row = await self._known(task_id)
+        row = await (self._known_when_over(task_id, wait) if wait else self._known(task_id))
         if row.state is State.EXITED or (row.state is State.CREATED and row.owner is None):
             return row
         with suppress(ValueError):  # damaged: the index has the last that was readable
@@ -124,25 +124,24 @@ class TaskService:
             row = row._replace(state=seen.state, over=seen.state.is_over, record=seen.record)
         return row
 
-    async def view(self, task_id: str) -> dict[str, Any]:
-        """Return everything known of a task. Values of `env` are never shown: they are secrets.
+    async def view(self, task_id: str, wait: float = 0) -> dict[str, Any]:
+        """Return everything known of a task, at the moment `row` tells.
 
-        Raises TaskNotFoundError.
+        Values of `env` are never shown: they are secrets. Raises TaskNotFoundError.
         """
-        row = await self.row(task_id)
+        row = await self.row(task_id, wait)
         stored = await self._in_thread(read_json, self.directory(task_id).task) or {}
         shown = {"parameters": stored.get("parameters"), "env": sorted(stored.get("env", {}))}
         return full_view(row, shown)
 
-    async def wait(self, task_id: str, seconds: float) -> None:
-        """Wait until a task is over, at most so long, or until the server stops.
-
-        Raises TaskNotFoundError.
-        """
-        with self.changes.of_task(task_id) as changed, suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not (await self._known(task_id)).over and await self.until(changed):
-                    pass
+    async def _known_when_over(self, task_id: str, seconds: float) -> Row:
+        with self.changes.of_task(task_id) as changed:
+            row = await self._known(task_id)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while not row.over and await self.until(changed):
+                        row = await self._known(task_id)
+        return row
 
     async def _known(self, task_id: str) -> Row:
         row = await self.index.get(task_id)
@@ -182,8 +181,7 @@ class TaskService:
                 self.changes.tell(task_id)
             if claimed:
                 await self._watcher.resume(task_id)
-            await self.wait(task_id, STOP_PATIENCE)
-        return await self.view(task_id)
+        return await self.view(task_id, 0 if row.over else STOP_PATIENCE)
 
     async def delete(self, task_id: str) -> None:
         """Remove a task that is over, with all its files.

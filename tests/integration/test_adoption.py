@@ -41,7 +41,9 @@ def test_no_line_is_lost_or_doubled(environment: Environment) -> None:
         kill_task_runner(entry)
         size = len(output_of(entry))
         adopt(environment, entry)
-        wait_until(lambda size=size: len(output_of(entry)) > size or b"\n60000\n" in output_of(entry))
+        wait_until(
+            lambda size=size: len(output_of(entry)) > size or b"\n60000\n" in output_of(entry)
+        )
     Path(entry.work_dir, "files", "go").touch()
     entry = finish(environment, entry)
     assert output_of(entry) == b"".join(b"%d\n" % n for n in range(1, 60001))
@@ -87,8 +89,6 @@ def test_a_time_out_that_passed_meanwhile_is_kept_at_once(environment: Environme
 
 def test_a_stop_reaches_all_of_an_adopted_machine(environment: Environment) -> None:
     says_bye = "trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.05; done"
-    text = f"setsid bash -c {says_bye!r} &\n(setsid setsid bash -c {says_bye!r} &)\n{says_bye}"
-    text = text.replace("\\'", "'")
     Path(environment.work_dir.path, "says_bye").write_text(says_bye)
     run = f"bash {environment.work_dir.path}/says_bye"
     task = script(f"setsid {run} &\n(setsid setsid {run} & ) &\n{says_bye}")
@@ -129,7 +129,9 @@ def test_both_killed_is_lost(environment: Environment) -> None:
 
 
 def test_what_a_dead_machine_left_running_is_removed(environment: Environment) -> None:
-    entry = begin(environment, script("setsid sleep 1000 & echo $! > daemon; echo ready; wait"), b"ready")
+    entry = begin(
+        environment, script("setsid sleep 1000 & echo $! > daemon; echo ready; wait"), b"ready"
+    )
     kill_task_runner(entry)
     kill(record_of(entry)["machine"]["pid"])
     daemon = int(left_in(entry, "daemon"))
@@ -144,7 +146,9 @@ def test_what_a_dead_machine_left_running_is_removed(environment: Environment) -
 def test_a_stop_goes_on_and_does_not_disturb_the_clean_up(
     environment: Environment, kills: int
 ) -> None:
-    clean_up = "echo cleaning; for n in 1 2 3 4 5 6; do sleep 0.3 || echo disturbed; done; echo done"
+    clean_up = (
+        "echo cleaning; for n in 1 2 3 4 5 6; do sleep 0.3 || echo disturbed; done; echo done"
+    )
     task = script(f"trap '{clean_up}; exit' TERM; echo ready; while :; do sleep 0.05; done")
     entry = begin(environment, task, b"ready")
     environment.stop_task(entry.task_id)

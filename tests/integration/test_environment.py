@@ -218,9 +218,11 @@ def test_a_damaged_task_does_not_hide_the_others(
 def test_something_else_in_the_place_of_a_file(environment: Environment, kind: str) -> None:
     bad = environment.register_task(echo())
     path = Path(bad.work_dir, f"{bad.task_id}.result")
-    {"fifo": lambda: os.mkfifo(path), "directory": path.mkdir, "loop": lambda: path.symlink_to(path)}[
-        kind
-    ]()
+    {
+        "fifo": lambda: os.mkfifo(path),
+        "directory": path.mkdir,
+        "loop": lambda: path.symlink_to(path),
+    }[kind]()
     with pytest.raises(ValueError, match="damaged"):
         environment.get_task_data(bad.task_id)
     assert environment.get_all_tasks() == []

@@ -45,7 +45,9 @@ def test_every_byte_is_kept(environment: Environment, script_text: str, expected
 
 
 def test_the_log_is_live(environment: Environment) -> None:
-    entry = begin(environment, script("echo first; until [ -e go ]; do sleep 0.01; done"), b"first\n")
+    entry = begin(
+        environment, script("echo first; until [ -e go ]; do sleep 0.01; done"), b"first\n"
+    )
     assert not environment.get_task_data(entry.task_id).state.is_over
     Path(entry.work_dir, "files", "go").touch()
     assert ending(finish(environment, entry)) == ("succeeded", 0)

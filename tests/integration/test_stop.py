@@ -18,7 +18,6 @@ from tests.tasks import (
     finish,
     left_in,
     output_of,
-    program,
     record_of,
     script,
     stop,
@@ -114,7 +113,7 @@ for depth in range(6):
 print(os.getpid(), flush=True)
 time.sleep(1000)
 """
-    chains = "\n".join("python3 -c \"$CHAIN\" & disown" for _ in range(3))
+    chains = "\n".join('python3 -c "$CHAIN" & disown' for _ in range(3))
     task = script(f"{chains}\nsleep 1000", env={"CHAIN": fork_deeper}, gracePeriod=0.2)
     entry = begin(environment, task)
     wait_until(lambda: output_of(entry).count(b"\n") == 3)

@@ -45,7 +45,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 async def submit(index: Index, task_id: str) -> None:
     asked = {"taskId": task_id, "machine": "echo", "createdAt": "2026-11-24T09:00:00+00:00"}
-    await index.add(asked, CREATED, first=True)
+    await index.add(asked, CREATED)
 
 
 async def settled(*events: asyncio.Event) -> None:

@@ -110,25 +110,39 @@ async def one_batch(database: Database) -> AsyncIterator[None]:
 @pytest.mark.parametrize("problem", [ValueError("no"), sqlite3.OperationalError("no"), OSError(28)])
 def test_a_failed_operation_undoes_only_its_own_changes(tmp_path: Path, problem: Exception) -> None:
     async def test() -> None:
-        path = tmp_path / "db"
-        async with opened(path) as database:
-            seen: list[list[int]] = []
+        async with opened(tmp_path / "db") as database:
             async with one_batch(database):
                 results = asyncio.gather(
                     database.write(insert(1)),
                     database.write(insert_and_fail(2, problem)),
                     database.write(insert(3)),
                     database.write(insert(3)),
-                    database.write(lambda _: seen.append(committed(path))),
                     database.write(insert(4)),
                     return_exceptions=True,
                 )
-            one, failed, three, again, _, four = await results
-            assert seen == [[]]  # nothing was committed yet: they did share a transaction
+            one, failed, three, again, four = await results
             assert (one, three, four) == (1, 3, 4)
             assert failed is problem
             assert isinstance(again, sqlite3.IntegrityError)
-            assert committed(path) == [1, 3, 4]
+            assert committed(tmp_path / "db") == [1, 3, 4]
+            assert await database.write(insert(5)) == 5
+
+    run(test())
+
+
+def test_what_is_asked_for_meanwhile_shares_a_transaction(tmp_path: Path) -> None:
+    async def test() -> None:
+        path = tmp_path / "db"
+        async with opened(path) as database:
+            seen: list[list[int]] = []
+            async with one_batch(database):
+                results = asyncio.gather(
+                    *(database.write(insert(i)) for i in range(5)),
+                    database.write(lambda _: seen.append(committed(path))),
+                )
+            await results
+            assert seen == [[]]  # the others had run, and nothing was committed yet
+            assert committed(path) == list(range(5))
 
     run(test())
 

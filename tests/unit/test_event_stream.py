@@ -41,7 +41,7 @@ async def opened(path: Path) -> AsyncIterator[tuple[Index, Changes]]:
 async def submit(index: Index, *task_ids: str) -> None:
     for task_id in task_ids:
         asked = {"taskId": task_id, "machine": "echo", "createdAt": "2026-11-24T09:00:00+00:00"}
-        await index.add(asked, CREATED, first=True)
+        await index.add(asked, CREATED)
 
 
 async def read(index: Index, changes: Changes, cursor: str | None = None) -> list[Wire]:
@@ -64,7 +64,7 @@ def test_events_on_the_wire(tmp_path: Path) -> None:
             await index.remove("a")
             epoch, _, _ = await index.events_range()
             events = await read(index, changes)
-            time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00"
+            time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}\+00:00"
             assert all(re.fullmatch(time, event.pop("at")) for event in events)
             same: Wire = {"taskId": "a", "outcome": None, "exitCode": None}
             assert events == [

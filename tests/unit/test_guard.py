@@ -128,7 +128,7 @@ def test_clients_on_this_machine_are_served(client: Client) -> None:
         ("192.0.2.7", 1),
         ("10.0.0.1", 1),
         ("128.0.0.1", 1),
-        ("0.0.0.0",  # noqa: S104 1),
+        ("0.0.0.0", 1),  # noqa: S104
         ("::", 1),
         ("fe80::1%eth0", 1),
         ("2001:db8::1", 1),

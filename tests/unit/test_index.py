@@ -29,7 +29,7 @@ from tests.unit.test_index import CREATED, asked
 from task_runner.service.index import Index
 
 async def compete(index, owner):
-    mine = [i for i in range(25) if await index.add(asked(f"{owner}-{i}"), CREATED, first=True)]
+    mine = [i for i in range(25) if await index.add(asked(f"{owner}-{i}"), CREATED)]
     print(json.dumps([len(mine), len(await index.claim_waiting())]))
 
 path, owner = sys.argv[1:]
@@ -61,9 +61,9 @@ def opened(path: Path, owner: str = "me", max_running: int | None = None) -> Ite
 async def three_of_priority(path: Path) -> AsyncIterator[Index]:
     """Give an index with one slot, which is taken, and three tasks that wait."""
     with opened(path, max_running=1) as index:
-        assert await index.add(asked("runs"), CREATED, first=True)
+        assert await index.add(asked("runs"), CREATED)
         for task_id, priority in (("low", -1), ("older", 5), ("younger", 5)):
-            assert not await index.add(asked(task_id, priority=priority), CREATED, first=True)
+            assert not await index.add(asked(task_id, priority=priority), CREATED)
         yield index
 
 
@@ -101,7 +101,7 @@ def test_what_was_added_is_there(tmp_path: Path) -> None:
         with opened(tmp_path / "index") as index:
             assert await index.is_empty()
             task = asked("a", labels={"team": "blue"}, name="Title", resources={})
-            assert await index.add(task, CREATED, first=True)
+            assert await index.add(task, CREATED)
             assert not await index.is_empty()
             row = await index.get("a")
             assert row is not None
@@ -118,11 +118,11 @@ def test_what_was_added_is_there(tmp_path: Path) -> None:
 def test_a_task_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index, opened(tmp_path / "index", "other") as other:
-            assert await index.add(asked("a", labels={"team": "blue"}), CREATED, first=True)
+            assert await index.add(asked("a", labels={"team": "blue"}), CREATED)
             before = await index.get("a")
             again = asked("a", labels={"team": "red"})
-            assert not await other.add(again, RUNNING, first=False)
-            assert not await index.add(again, EXITED, first=True)
+            assert not await other.add(again, RUNNING)
+            assert not await index.add(again, EXITED)
             assert await index.get("a") == before
             assert await index.states_of(Page(labels=[("team", "red")])) == []
             assert await events_of(index) == [("a", "created", None, None)]
@@ -130,18 +130,24 @@ def test_a_task_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     run(test())
 
 
-def test_a_task_that_was_found_is_added_without_an_event(tmp_path: Path) -> None:
+def test_a_task_that_was_found_is_added_as_it_is(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index", max_running=1) as index:
-            assert not await index.add(asked("over"), EXITED, first=False)
-            assert not await index.add(asked("lost"), LOST, first=False)
-            assert await index.add(asked("runs"), RUNNING, first=False)
+            assert not await index.add(asked("over"), EXITED)
+            assert not await index.add(asked("lost"), LOST)
+            assert await index.add(asked("runs"), RUNNING)
             # It runs already, so it is to be watched, however many may run.
-            assert await index.add(asked("runs-too"), RUNNING, first=False)
-            assert not await index.add(asked("waits"), CREATED, first=False)
+            assert await index.add(asked("runs-too"), RUNNING)
+            assert not await index.add(asked("waits"), CREATED)
             assert sorted(await index.owned()) == ["runs", "runs-too"]
             assert await owner_of(index, "over") is None
-            assert await events_of(index) == []
+            assert await events_of(index) == [
+                ("over", "exited", "failed", 3),
+                ("lost", "lost", "unknown", None),
+                ("runs", "running", None, None),
+                ("runs-too", "running", None, None),
+                ("waits", "created", None, None),
+            ]
             row = await index.get("over")
             assert row is not None
             assert row.over
@@ -153,7 +159,7 @@ def test_a_task_that_was_found_is_added_without_an_event(tmp_path: Path) -> None
 @pytest.mark.parametrize("limit", [1, 3, 7])
 def test_several_indexes_claim_exactly_the_limit(tmp_path: Path, limit: int) -> None:
     async def add_all(index: Index, name: str) -> int:
-        tasks = (index.add(asked(f"{name}-{i}"), CREATED, first=True) for i in range(20))
+        tasks = (index.add(asked(f"{name}-{i}"), CREATED) for i in range(20))
         return sum(await asyncio.gather(*tasks))
 
     async def test() -> None:
@@ -214,7 +220,7 @@ def test_several_processes_claim_exactly_the_limit(tmp_path: Path) -> None:
 def test_without_a_limit_everything_is_claimed(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index:
-            assert all([await index.add(asked(f"{i}"), CREATED, first=True) for i in range(50)])
+            assert all([await index.add(asked(f"{i}"), CREATED) for i in range(50)])
 
     run(test())
 
@@ -228,9 +234,9 @@ def test_the_most_important_task_is_next_then_the_oldest(tmp_path: Path) -> None
                 order += claimed
             assert order == ["runs", "older", "younger", "low"]
         with opened(tmp_path / "several", max_running=1) as index:
-            await index.add(asked("runs"), CREATED, first=True)
+            await index.add(asked("runs"), CREATED)
             for task_id, priority in (("c", 0), ("b", 1), ("a", 2)):
-                await index.add(asked(task_id, priority=priority), CREATED, first=True)
+                await index.add(asked(task_id, priority=priority), CREATED)
             with opened(tmp_path / "several", "wide", max_running=3) as wide:
                 assert await wide.claim_waiting() == ["a", "b"]
                 assert sorted(await wide.owned()) == ["a", "b"]
@@ -257,7 +263,7 @@ def test_a_task_is_claimed_out_of_its_turn_once(tmp_path: Path) -> None:
 def test_a_change_is_noted_with_one_event_for_each_state(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index:
-            await index.add(asked("a"), CREATED, first=True)
+            await index.add(asked("a"), CREATED)
             for progress in (0, 1):
                 seen = Observation(State.RUNNING, {"status": {"progress": progress}})
                 await index.change("a", seen)
@@ -277,7 +283,7 @@ def test_a_change_is_noted_with_one_event_for_each_state(tmp_path: Path) -> None
 def test_a_change_never_touches_what_is_over(tmp_path: Path, end: Observation) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index, opened(tmp_path / "index", "other") as other:
-            await index.add(asked("a"), CREATED, first=True)
+            await index.add(asked("a"), CREATED)
             await index.finish("a", end)
             before, events = await index.get("a"), await events_of(index)
             await other.change("a", RUNNING)
@@ -291,7 +297,7 @@ def test_a_change_never_touches_what_is_over(tmp_path: Path, end: Observation) -
 def test_a_late_result_makes_a_lost_task_exited(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index:
-            await index.add(asked("a"), CREATED, first=True)
+            await index.add(asked("a"), CREATED)
             await index.finish("a", LOST)
             row = await index.get("a")
             assert row is not None
@@ -312,7 +318,7 @@ def test_a_late_result_makes_a_lost_task_exited(tmp_path: Path) -> None:
 def test_what_has_exited_stays(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index:
-            await index.add(asked("a"), CREATED, first=True)
+            await index.add(asked("a"), CREATED)
             await index.finish("a", EXITED)
             before, events = await index.get("a"), await events_of(index)
             for other in (LOST, Observation(State.EXITED, {"outcome": "succeeded"})):
@@ -328,8 +334,8 @@ def test_the_tasks_of_a_dead_worker_are_taken_over(tmp_path: Path) -> None:
         path = tmp_path / "index"
         with opened(path, "dead", 3) as dead, opened(path, "third", 4) as third:
             for task_id in ("runs", "over", "waited", "queued"):
-                await dead.add(asked(task_id), CREATED, first=True)
-            await third.add(asked("theirs"), CREATED, first=True)
+                await dead.add(asked(task_id), CREATED)
+            await third.add(asked("theirs"), CREATED)
             await dead.change("runs", RUNNING)
         with opened(path, "me", 4) as index, opened(path, "too late", 4) as too_late:
             assert sorted(await index.owners()) == ["dead", "third"]
@@ -349,7 +355,7 @@ def test_a_removed_task_leaves_an_event_only(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index:
             task = asked("a", labels={"team": "blue"})
-            await index.add(task, CREATED, first=True)
+            await index.add(task, CREATED)
             first = await index.get("a")
             await index.finish("a", EXITED)
             await index.remove("a")
@@ -358,7 +364,7 @@ def test_a_removed_task_leaves_an_event_only(tmp_path: Path) -> None:
             assert await index.count_states() == {}
             assert (await events_of(index))[2:] == [("a", "deleted", None, None)]
             # The same again is another task: at the end of the list, with its own labels only.
-            await index.add({**task, "labels": {}}, CREATED, first=True)
+            await index.add({**task, "labels": {}}, CREATED)
             second = await index.get("a")
             assert first is not None
             assert second is not None
@@ -438,7 +444,7 @@ def test_pages_by_every_filter_in_both_orders(tmp_path: Path) -> None:
             for task in tasks:
                 fields = {"machine": task.machine, "labels": task.labels}
                 record = asked(task.task_id, createdAt=task.created_at, **fields)
-                await index.add(record, Observation(task.state, {}), first=False)
+                await index.add(record, Observation(task.state, {}))
             sizes = set()
             for states, machine, labels, since, descending in FILTERS:
                 page = Page(states, machine, labels, since, None, descending, 3)
@@ -460,7 +466,7 @@ def test_the_values_of_a_filter_are_not_sql(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index:
             name = "o'); DROP TABLE tasks; --"
-            await index.add(asked("a", machine=name, labels={name: name}), CREATED, first=True)
+            await index.add(asked("a", machine=name, labels={name: name}), CREATED)
             page = Page(states=["created"], machine=name, labels=[(name, name)])
             assert len(await index.states_of(page)) == 1
             assert await index.states_of(Page(machine="' OR 1 OR '")) == []
@@ -482,8 +488,8 @@ def test_secrets_are_never_in_the_files(tmp_path: Path) -> None:
                 parameters=[f"ECHO {secrets[0]}"],
                 env={secrets[2]: secrets[1]},
             )
-            await index.add(task, CREATED, first=True)
-            await index.add({**task, "taskId": "b"}, CREATED, first=True)
+            await index.add(task, CREATED)
+            await index.add({**task, "taskId": "b"}, CREATED)
             await index.change("a", RUNNING)
             await index.finish("a", EXITED)
             row = await index.get("b")
@@ -512,7 +518,7 @@ def test_old_events_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             await index.forget_old_events()
             assert (await index.events_range())[1:] == (0, 0)
             for i in range(10):
-                await index.add(asked(f"{i}"), CREATED, first=True)
+                await index.add(asked(f"{i}"), CREATED)
             monkeypatch.setattr(index_module, "EVENTS_KEPT", 10)
             await index.forget_old_events()
             assert await numbers(index) == list(range(1, 11))
@@ -529,14 +535,14 @@ def test_old_events_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_events_have_a_time_and_go_on_after_a_restart(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index:
-            await index.add(asked("a"), CREATED, first=True)
+            await index.add(asked("a"), CREATED)
             epoch, _, _ = await index.events_range()
         with opened(tmp_path / "index") as index:
             await index.finish("a", EXITED)
             one, two = await index.events_after(0, 1000)
             assert isinstance(one, Event)
             assert (one.number, two.number) == (1, 2)
-            assert one.at < two.at
+            assert one.at <= two.at
             assert await index.events_range() == (epoch, 1, 2)
 
     run(test())
@@ -563,7 +569,7 @@ def test_another_version_is_thrown_away(tmp_path: Path, version: int) -> None:
     async def test() -> None:
         with opened(path) as index:
             for task_id in ("a", "b"):
-                await index.add(asked(task_id, labels={"x": "y"}), CREATED, first=True)
+                await index.add(asked(task_id, labels={"x": "y"}), CREATED)
             epoch, _, _ = await index.events_range()
         connection = sqlite3.connect(path)
         connection.execute("ALTER TABLE tasks DROP COLUMN asked")
@@ -574,7 +580,7 @@ def test_another_version_is_thrown_away(tmp_path: Path, version: int) -> None:
             another, first, last = await index.events_range()
             assert another != epoch
             assert (first, last) == (0, 0)
-            await index.add(asked("a"), CREATED, first=True)
+            await index.add(asked("a"), CREATED)
             assert await index.states_of(Page(labels=[("x", None)])) == []
             assert await events_of(index) == [("a", "created", None, None)]
         with opened(path) as index:  # and this one is kept
@@ -589,7 +595,7 @@ def test_every_write_moves_the_data_version_and_no_read_does(tmp_path: Path) -> 
         with opened(tmp_path / "index") as index, opened(tmp_path / "index", "other") as other:
             versions = [await index.data_version()]
             for writer in (index, other):
-                await writer.add(asked(f"by {writer is other}"), CREATED, first=True)
+                await writer.add(asked(f"by {writer is other}"), CREATED)
                 versions.append(await index.data_version())
             assert len(set(versions)) == 3
             await index.task_ids()

@@ -1,0 +1,207 @@
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from task_runner.lib.output import MARK, Output, make_fifo
+from tests.waiting import wait_until
+
+
+class Pump:
+    """An output in a directory, and the end of its FIFO on which a machine writes."""
+
+    def __init__(self, directory: Path, mirror: int | None = None) -> None:
+        self.log = directory / "log"
+        self.index = directory / "index"
+        fifo = directory / "fifo"
+        self.output = Output(str(fifo), str(self.log), str(self.index), mirror)
+        self.machine = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+
+    def say(self, data: bytes) -> None:
+        """Write all of it, and pump whenever the FIFO is full."""
+        while data:
+            try:
+                data = data[os.write(self.machine, data) :]
+            except BlockingIOError:
+                self.output.pump()
+
+    def drain(self) -> bytes:
+        while self.output.pump():
+            pass
+        return self.log.read_bytes()
+
+    def marks(self) -> list[tuple[int, int]]:
+        return list(MARK.iter_unpack(self.index.read_bytes()))
+
+    def close(self) -> None:
+        self.output.close()
+        os.close(self.machine)
+
+
+@pytest.fixture
+def pump(tmp_path: Path) -> Iterator[Pump]:
+    pump = Pump(tmp_path)
+    yield pump
+    pump.close()
+
+
+def test_nothing_there(pump: Pump) -> None:
+    assert not pump.output.pump()
+    assert pump.output.size == 0
+    assert not pump.index.exists()
+
+
+def test_bytes_are_moved_as_they_are(pump: Pump) -> None:
+    data = os.urandom(3_000_000)
+    pump.say(data)
+    assert pump.drain() == data
+    assert pump.output.size == len(data)
+    assert not pump.output.pump()
+
+
+def test_an_adopter_goes_on_at_the_end_of_the_log(pump: Pump, tmp_path: Path) -> None:
+    pump.say(b"one\n")
+    pump.output.pump()
+    pump.say(b"two\n")
+    pump.output.close()
+    adopter = Pump(tmp_path)
+    assert adopter.output.size == 4
+    adopter.say(b"three\n")
+    assert adopter.drain() == b"one\ntwo\nthree\n"
+    assert [offset for offset, _ in adopter.marks()] in ([0], [0, 4])
+    adopter.close()
+    pump.output = Pump(tmp_path).output
+
+
+def test_marks_tell_when(pump: Pump) -> None:
+    for line in (b"one\n", b"two\n", b"three\n"):
+        pump.say(line)
+        pump.output.pump()
+        wait_until(lambda: select.select([], [], [], 0.012) == ([], [], []))
+    offsets = [offset for offset, _ in pump.marks()]
+    times = [at for _, at in pump.marks()]
+    assert offsets == [0, 4, 8]
+    assert times == sorted(times)
+    assert times[-1] - times[0] >= 20_000
+
+
+def test_marks_are_not_written_too_often(pump: Pump) -> None:
+    for _ in range(500):
+        pump.say(b"x")
+        pump.output.pump()
+    marks = pump.marks()
+    assert len(marks) < 100
+    assert all(b[1] - a[1] >= 9_000 for a, b in zip(marks, marks[1:], strict=False))
+
+
+def test_a_mirror_shows_the_same(tmp_path: Path) -> None:
+    shown: list[bytes] = []
+    ours, theirs = os.pipe()
+    reader = threading.Thread(
+        target=lambda: shown.extend(iter(lambda: os.read(ours, 1 << 20), b""))
+    )
+    reader.start()
+    pump = Pump(tmp_path, mirror=theirs)
+    data = os.urandom(1_000_000)
+    pump.say(data)
+    assert pump.drain() == data
+    os.close(theirs)
+    reader.join(20)
+    assert b"".join(shown) == data
+    os.close(ours)
+    pump.close()
+
+
+def test_a_mirror_that_broke_harms_nobody(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    pump = Pump(tmp_path, mirror=theirs)
+    pump.say(b"one\ntwo\n")
+    assert pump.drain() == b"one\ntwo\n"
+    os.close(theirs)
+    pump.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of 64 KiB (these tests run as root)."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    subprocess.run(["mount", *options], check=True)
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_on_a_full_disk_nothing_is_lost(small_disk: Path, mirrored: bool) -> None:
+    mirror = os.open(os.devnull, os.O_WRONLY) if mirrored else None
+    pump = Pump(small_disk, mirror)
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(40_000))
+    data = os.urandom(40_000)
+    pump.say(data)
+    with pytest.raises(OSError, match="No space left"):
+        pump.drain()
+    assert data.startswith(pump.log.read_bytes())
+    with pytest.raises(OSError, match="No space left"):
+        pump.drain()
+    filler.unlink()
+    assert pump.drain() == data
+    assert pump.output.size == len(data)
+    pump.close()
+    if mirror is not None:
+        os.close(mirror)
+
+
+def test_at_the_limit_of_a_file_nothing_is_lost(tmp_path: Path) -> None:
+    code = """
+import os, resource, signal, sys
+from pathlib import Path
+from tests.unit.test_output import Pump
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+pump = Pump(Path(sys.argv[1]))
+pump.say(b"x" * 3000)
+try:
+    pump.drain()
+except OSError as problem:
+    assert pump.output.size == 1000, pump.output.size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+    assert pump.drain() == b"x" * 3000
+    print(problem.strerror)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("File too large\n", "")
+
+
+def test_a_writer_is_not_killed_while_nobody_reads(tmp_path: Path) -> None:
+    os.close(make_fifo(str(tmp_path / "fifo")))
+    command = [
+        "/bin/sh",
+        "-c",
+        'exec 1<>"$0"; exec head -c 200000 /dev/zero',
+        str(tmp_path / "fifo"),
+    ]
+    with subprocess.Popen(command) as writer:
+        wait_until(lambda: "pipe_write" in Path(f"/proc/{writer.pid}/wchan").read_text())
+        pump = Pump(tmp_path)
+        wait_until(lambda: pump.output.pump() or writer.poll() is not None)
+        wait_until(lambda: len(pump.drain()) == 200_000)
+        assert writer.wait(20) == 0
+        pump.close()
+
+
+def test_the_pipe_grows_for_who_writes_much(pump: Pump) -> None:
+    pump.say(bytes(1 << 18))
+    pump.drain()
+    limit = int(Path("/proc/sys/fs/pipe-max-size").read_text())
+    assert limit >= 1 << 20
+    written = os.write(pump.machine, bytes(1 << 20))
+    assert written == 1 << 20
