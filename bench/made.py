@@ -48,5 +48,5 @@ async def _add_rows(index: Index, path: str, count: int) -> None:
         for name in names:
             os.mkdir(TaskDir.of(path, name).path, 0o700)
         tasks = [accepted(TASK._replace(task_id=name)) for name in names]
-        await asyncio.gather(*(index.add(asked, seen, first=False) for asked in tasks))
+        await asyncio.gather(*(index.add(asked, seen) for asked in tasks))
     index.close()

@@ -120,7 +120,7 @@ class WorkDir:
         grave = self._aside(directory)
         os.rename(directory.path, grave)
         sync_file(os.path.dirname(directory.path))
-        shutil.rmtree(grave, onerror=_make_writable_and_retry)
+        _remove_tree(grave)
 
     def task_ids(self) -> Iterator[str]:
         """Yield the identifier of every task there is."""
@@ -134,7 +134,7 @@ class WorkDir:
         for owner in os.listdir(f"{self.path}/{STAGING}"):
             guard = None if owner == self.owner else self._lock_of_dead(owner)
             if guard is not None:
-                shutil.rmtree(f"{self.path}/{STAGING}/{owner}", onerror=_make_writable_and_retry)
+                _remove_tree(f"{self.path}/{STAGING}/{owner}")
                 os.close(guard)
                 found = True
         return found
@@ -156,15 +156,22 @@ def prepare(path: str) -> None:
         raise WorkDirError(_advice(path, problem)) from problem
 
 
-def _make_writable_and_retry(function: object, path: str, _info: object) -> None:
-    """Remove what a task has made read-only; anything else is an error."""
-    parent = os.path.dirname(path)
-    os.chmod(parent, 0o700)
-    if os.path.isdir(path) and not os.path.islink(path):
-        os.chmod(path, 0o700)
+def _remove_tree(path: str) -> None:
+    """Remove a directory and everything in it, also what a task has locked up."""
+    try:
         shutil.rmtree(path)
-    elif callable(function):
-        function(path)
+    except PermissionError:
+        _unlock(path)
+        shutil.rmtree(path)
+
+
+def _unlock(path: str) -> None:
+    locked = [path]
+    while locked:
+        directory = locked.pop()
+        os.chmod(directory, 0o700)
+        entries = os.scandir(directory)
+        locked += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _advice(path: str, problem: OSError) -> str:

@@ -14,7 +14,7 @@ from task_runner.lib.process import read_file
 
 PREFIX = "task-"
 NO_FILE = (errno.EISDIR, errno.ELOOP, errno.EAGAIN, errno.ENXIO)
-"""What reading says of a directory, a symlink to itself, a FIFO, a socket in the place of a file."""
+"""What reading says of a directory, an endless symlink, a FIFO or a socket in place of a file."""
 encode_json = json.JSONEncoder(separators=(",", ":")).encode
 FLOCK = "hhqqi4x"  # struct flock of fcntl(2): type, whence, start, length, pid
 

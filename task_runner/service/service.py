@@ -112,7 +112,8 @@ class TaskService:
     async def row(self, task_id: str, wait: float = 0) -> Row:
         """Return a task as it is now, or with `wait` (seconds at most) once it is over.
 
-        The end of the server ends a wait too. From the index when it is over, else from its directory. Raises TaskNotFoundError.
+        The end of the server ends a wait too. What is over comes from the index, the rest from
+        its directory. Raises TaskNotFoundError.
         """
         row = await (self._known_when_over(task_id, wait) if wait else self._known(task_id))
         if row.state is State.EXITED or (row.state is State.CREATED and row.owner is None):

@@ -28,6 +28,14 @@ def kill_task_runner(entry: Entry) -> None:
     kill(record_of(entry)["process_id"])
 
 
+def wait_for_more(entry: Entry, size: int) -> None:
+    def has_grown() -> bool:
+        output = output_of(entry)
+        return len(output) > size or output.endswith(b"\n60000\n")
+
+    wait_until(has_grown)
+
+
 def adopt(environment: Environment, entry: Entry) -> int:
     """Launch another TaskRunner; return its pid."""
     environment.start_task(entry.task_id)
@@ -41,9 +49,7 @@ def test_no_line_is_lost_or_doubled(environment: Environment) -> None:
         kill_task_runner(entry)
         size = len(output_of(entry))
         adopt(environment, entry)
-        wait_until(
-            lambda size=size: len(output_of(entry)) > size or b"\n60000\n" in output_of(entry)
-        )
+        wait_for_more(entry, size)
     Path(entry.work_dir, "files", "go").touch()
     entry = finish(environment, entry)
     assert output_of(entry) == b"".join(b"%d\n" % n for n in range(1, 60001))
@@ -53,8 +59,8 @@ def test_no_line_is_lost_or_doubled(environment: Environment) -> None:
 
 
 def test_what_it_wrote_while_nobody_looked_is_kept(environment: Environment) -> None:
-    entry = begin(environment, script("echo 1; until [ -e go ]; do :; done; echo 2; touch said; "
-                                      "sleep 60"), b"1\n")  # fmt: skip
+    text = "echo 1; until [ -e go ]; do :; done; echo 2; touch said; sleep 60"
+    entry = begin(environment, script(text), b"1\n")
     kill_task_runner(entry)
     Path(entry.work_dir, "files", "go").touch()
     wait_until(lambda: Path(entry.work_dir, "files", "said").exists())
@@ -77,8 +83,8 @@ def test_the_time_out_counts_from_the_real_start(environment: Environment) -> No
 
 
 def test_a_time_out_that_passed_meanwhile_is_kept_at_once(environment: Environment) -> None:
-    entry = begin(environment, script("trap 'echo bye; exit' TERM; echo ready; "
-                                      "while :; do sleep 0.05; done", timeout=0.5), b"ready")  # fmt: skip
+    text = "trap 'echo bye; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    entry = begin(environment, script(text, timeout=0.5), b"ready")
     begun = since_boot()
     kill_task_runner(entry)
     wait_until(lambda: since_boot() > begun + 1)

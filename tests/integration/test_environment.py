@@ -107,10 +107,15 @@ def test_an_active_task_is_not_removed(environment: Environment) -> None:
     environment.unregister_task(entry.task_id)
 
 
+def wait_until_over(environment: Environment, task_id: str) -> None:
+    """Wait for the result, not for the end of the TaskRunner as `wait_completion` does."""
+    wait_until(lambda: environment.get_task_data(task_id).state.is_over)
+
+
 def test_a_task_can_be_removed_the_moment_it_is_over(environment: Environment) -> None:
     for _ in range(100):
         entry = begin(environment, script(":"))
-        wait_until(lambda i=entry.task_id: environment.get_task_data(i).state.is_over)
+        wait_until_over(environment, entry.task_id)
         environment.unregister_task(entry.task_id)
 
 
@@ -218,11 +223,13 @@ def test_a_damaged_task_does_not_hide_the_others(
 def test_something_else_in_the_place_of_a_file(environment: Environment, kind: str) -> None:
     bad = environment.register_task(echo())
     path = Path(bad.work_dir, f"{bad.task_id}.result")
-    {
-        "fifo": lambda: os.mkfifo(path),
-        "directory": path.mkdir,
-        "loop": lambda: path.symlink_to(path),
-    }[kind]()
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path)
     with pytest.raises(ValueError, match="damaged"):
         environment.get_task_data(bad.task_id)
     assert environment.get_all_tasks() == []

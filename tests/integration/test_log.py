@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,15 +174,18 @@ def following(
         assert not thread.is_alive()
 
 
+def saw(got: list[Json], message: str) -> bool:
+    return bool(got) and got[-1].get("message") == message
+
+
 def test_a_follower_sees_lines_at_once_and_the_end_last(node: Node, tmp_path: Path) -> None:
     gates = [tmp_path / f"gate{i}" for i in range(3)]
     steps = [f"until [ -e {gate} ]; do sleep 0.01; done; echo {gate.name}" for gate in gates]
     task = node.sh("; ".join([*steps, "printf unfinished", "exit 6"]))
     with following(node, task) as (got, thread):
-        for number, gate in enumerate(gates[:-1]):
+        for gate in gates[:-1]:
             gate.touch()
-            wait_until(lambda number=number: len(got) > number)
-            assert got[number]["message"] == gate.name
+            wait_until(partial(saw, got, gate.name))
         assert thread.is_alive()
         gates[-1].touch()
     assert [one.get("message") for one in got] == ["gate0", "gate1", "gate2", "unfinished", None]

@@ -1,6 +1,8 @@
 """Bytes are bytes: what a task writes is what is in its log."""
 
 import hashlib
+import os
+import select
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,16 @@ def test_a_task_that_removes_its_pipes_still_ends(environment: Environment) -> N
     entry = run(environment, script("rm ../*.fifo; echo still here"))
     assert ending(entry) == ("succeeded", 0)
     assert output_of(entry) == b"still here\n"
+
+
+def test_a_task_that_removes_its_directory_does_not_keep_its_task_runner(
+    environment: Environment,
+) -> None:
+    entry = environment.register_task(script('rm -rf "$TASK_RUNNER_DIR"; echo unheard'))
+    pidfd = environment.launch(environment._directory(entry.task_id)).pidfd
+    assert select.select([pidfd], [], [], 20)[0]
+    os.close(pidfd)
+    assert environment.get_all_tasks() == []
 
 
 def test_many_writers_lose_nothing(environment: Environment) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.node import Node, running_node
-from tests.task_processes import is_running, processes_of
+from tests.task_processes import processes_of
 from tests.waiting import wait_until
 
 
@@ -163,7 +163,6 @@ def test_the_fork_server_is_replaced(node: Node) -> None:
     assert node.process is not None
     for pid in fork_servers(node.process.pid):
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda pid=pid: not is_running(pid))
     assert node.result(node.submit(parameters=["ECHO two"]))["outcome"] == "succeeded"
 
 

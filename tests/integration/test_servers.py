@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 
 def readme_command(beginning: str) -> str:
-    commands = re.findall(
+    commands: list[str] = re.findall(
         r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
     )
     lines = [line for block in commands for line in block.splitlines()]
