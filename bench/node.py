@@ -11,7 +11,7 @@ from contextlib import suppress
 from bench.client import Address, Connection
 from bench.cpu import Group
 from task_runner.lib.process import Identity, all_processes, identity_of, send_signal
-from task_runner.lib.runner import machine_of, runner_of
+from task_runner.lib.status_file import machine_of, runner_of
 from task_runner.lib.task_dir import TaskDir, read_json
 
 PATIENCE = 120.0

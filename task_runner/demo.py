@@ -37,6 +37,8 @@ def main() -> None:
         shown = {name: result[name] for name in ("state", "outcome", "exitCode", "usage")}
         print(f"\nGET /v1/tasks/{accepted['taskId']}\n{json.dumps(shown)}")
     print("\nThe node is stopped. `make serve` runs one for real.")
+    if result["outcome"] != "succeeded":
+        sys.exit(1)
 
 
 @contextmanager

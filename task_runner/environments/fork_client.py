@@ -22,6 +22,9 @@ PATIENCE = 60.0
 """Seconds until an answer; a machine that swaps is slow, and launching again is safe anyway."""
 ANSWER_LIMIT = 262144
 
+PACKAGE_PARENT = os.path.abspath(f"{__file__}/../../..")
+"""Installed editable, the package is found by a hook that `python -S` does not load."""
+
 BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from task_runner.environments.fork_server import serve; "
@@ -89,7 +92,7 @@ class ForkClient:
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        paths = json.dumps([os.path.abspath(path) for path in sys.path])
+        paths = json.dumps([*(os.path.abspath(path) for path in sys.path), PACKAGE_PARENT])
         with theirs:
             self._server = subprocess.Popen(
                 [sys.executable, "-S", "-c", BOOT, paths, str(theirs.fileno()), str(OPEN_FILES)],

@@ -34,7 +34,10 @@ class WorkDir:
             owner = secrets.token_hex(8)
             path = f"{self.path}/{STAGING}/{owner}"
             os.mkdir(path, 0o700)
-            guard = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                guard = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:  # taken for a dead one already
+                continue
             fcntl.flock(guard, fcntl.LOCK_EX)
             if os.path.exists(path):  # nobody took it for a dead one before it was locked
                 return owner, guard
@@ -118,6 +121,7 @@ class WorkDir:
     def remove(self, directory: TaskDir) -> None:
         """Remove a task and all its files; it disappears whole. Raises FileNotFoundError."""
         grave = self._aside(directory)
+        os.chmod(directory.path, 0o700)  # to move a directory takes the right to write into it
         os.rename(directory.path, grave)
         sync_file(os.path.dirname(directory.path))
         _remove_tree(grave)
@@ -134,7 +138,8 @@ class WorkDir:
         for owner in os.listdir(f"{self.path}/{STAGING}"):
             guard = None if owner == self.owner else self._lock_of_dead(owner)
             if guard is not None:
-                _remove_tree(f"{self.path}/{STAGING}/{owner}")
+                with suppress(FileNotFoundError):  # a probe of `prepare`, which removes it as well
+                    _remove_tree(f"{self.path}/{STAGING}/{owner}")
                 os.close(guard)
                 found = True
         return found
@@ -151,7 +156,9 @@ def prepare(path: str) -> None:
     try:
         for made in (path, f"{path}/{STAGING}"):
             os.makedirs(made, 0o700, exist_ok=True)
-        os.rmdir(tempfile.mkdtemp(dir=f"{path}/{STAGING}"))
+        probe = tempfile.mkdtemp(dir=f"{path}/{STAGING}")
+        with suppress(FileNotFoundError):  # somebody's `sweep` was faster
+            os.rmdir(probe)
     except OSError as problem:
         raise WorkDirError(_advice(path, problem)) from problem
 

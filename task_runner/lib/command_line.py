@@ -7,15 +7,19 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
 from task_runner.lib.errors import TaskRunnerError
 from task_runner.lib.outcome import Outcome
 from task_runner.lib.process import Identity
-from task_runner.lib.runner import Record, TaskRunner, machine_of
+from task_runner.lib.status_file import Record, machine_of
 from task_runner.lib.task import Task, accepted, task_from_dict
 from task_runner.lib.task_dir import TaskDir, read_json, write_atomic
+
+Run = Callable[[TaskDir], Record | None]
+"""What `TaskRunner.run` does: own the task of a directory until it is over."""
 
 TASK_ID = "cli"
 USAGE = (
@@ -30,14 +34,14 @@ EXIT_CODES = {
 }
 
 
-def main() -> NoReturn:
+def main(run: Run) -> NoReturn:
     """Run the task of the file named on the command line, exit with its own exit code."""
     if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
         print(USAGE, file=sys.stderr)
         sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else REFUSED)
     os.umask(0o077)
     try:
-        record = run_here(_load(sys.argv[1]), os.getcwd())
+        record = run_here(run, _load(sys.argv[1]), os.getcwd())
     except (TaskRunnerError, OSError) as problem:
         print(f"task_runner: {problem}", file=sys.stderr)
         sys.exit(REFUSED)
@@ -45,7 +49,7 @@ def main() -> NoReturn:
     sys.exit(exit_code_of(record))
 
 
-def run_here(task: Task, directory: str) -> Record:
+def run_here(run: Run, task: Task, directory: str) -> Record:
     """Run a task with its results and its files in `directory`; return its status.
 
     Raises TaskRunnerError when one runs there already, OSError when the directory cannot be used.
@@ -61,7 +65,7 @@ def run_here(task: Task, directory: str) -> Record:
         _remove_old_results(files)
         write_atomic(files.task, accepted(task))
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
-        record = TaskRunner(files, mirror=sys.stdout.fileno()).run()
+        record = run(files)
     finally:
         shutil.rmtree(scratch)
         os.close(guard)

@@ -6,8 +6,8 @@ import time
 from typing import Any, NamedTuple
 
 from task_runner.lib import process
-from task_runner.lib.runner import Record, machine_of
 from task_runner.lib.state import Facts, State, state_of
+from task_runner.lib.status_file import Record, machine_of
 from task_runner.lib.task_dir import TaskDir, read_json
 
 

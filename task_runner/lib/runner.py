@@ -7,9 +7,9 @@ the machine, in a process of its own: what kills that one cannot take the result
 import os
 import select
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from task_runner.lib import process
 from task_runner.lib.clock import since_boot, timestamp
@@ -19,7 +19,7 @@ from task_runner.lib.outcome import Outcome, result_of
 from task_runner.lib.output import Output, make_fifo
 from task_runner.lib.process import Identity
 from task_runner.lib.state import HEARTBEAT
-from task_runner.lib.status_file import StatusFile
+from task_runner.lib.status_file import Record, StatusFile, machine_of
 from task_runner.lib.task import Task, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
 
@@ -36,7 +36,6 @@ RESTLESS = 0.05
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
-Record = dict[str, Any]
 FOREVER = float("inf")
 
 
@@ -328,17 +327,6 @@ class TaskRunner:
             log.write(f"{timestamp()} {trouble}\n")
 
 
-def machine_of(record: Record) -> Identity:
-    """Return the identity of the machine that a status file tells of."""
-    machine = record["machine"]
-    return Identity(record["host"], record["boot_id"], machine["pid"], machine["start_ticks"])
-
-
-def runner_of(record: Record) -> Identity:
-    """Return the identity of the TaskRunner that a status file tells of."""
-    return Identity(record["host"], record["boot_id"], record["process_id"], record["start_ticks"])
-
-
 def _timeout_at(task: Task, machine: Identity) -> float:
     """Return when the task has had its time; counted from its real start, also when adopted."""
     if task.timeout is None:
@@ -349,4 +337,4 @@ def _timeout_at(task: Task, machine: Identity) -> float:
 if __name__ == "__main__":
     from task_runner.lib.command_line import main
 
-    main()
+    main(lambda directory: TaskRunner(directory, mirror=sys.stdout.fileno()).run())

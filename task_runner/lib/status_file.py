@@ -9,6 +9,9 @@ from task_runner.lib.outcome import Result
 from task_runner.lib.process import Identity
 from task_runner.lib.task_dir import write_atomic
 
+Record = dict[str, Any]
+"""What a status file holds."""
+
 STATUS_LIMIT = 65536
 """Bytes of what a machine may say of itself."""
 
@@ -18,7 +21,7 @@ NO_JSON = b"\0"
 class StatusFile:
     """Written by TaskRunner alone, whole each time, and touched as a heartbeat."""
 
-    def __init__(self, path: str, record: dict[str, Any]) -> None:
+    def __init__(self, path: str, record: Record) -> None:
         """Continue the record of an earlier TaskRunner, or begin one."""
         self._path = path
         self.record = record
@@ -89,6 +92,17 @@ class StatusFile:
             "output_size": output_size,
         }
         self.write()
+
+
+def machine_of(record: Record) -> Identity:
+    """Return the identity of the machine that a status file tells of."""
+    machine = record["machine"]
+    return Identity(record["host"], record["boot_id"], machine["pid"], machine["start_ticks"])
+
+
+def runner_of(record: Record) -> Identity:
+    """Return the identity of the TaskRunner that a status file tells of."""
+    return Identity(record["host"], record["boot_id"], record["process_id"], record["start_ticks"])
 
 
 def _json(line: bytes) -> Any:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from task_runner.lib import registry
 from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import ValidationError
 
@@ -69,8 +70,6 @@ def task_from_dict(fields: Mapping[str, Json]) -> Task:
 
 
 def _machine_of(task: Task) -> Any:
-    from task_runner.lib import registry
-
     try:
         return registry.load(task.machine, registry.MACHINES, registry.MACHINE_ENTRY_POINTS)
     except LookupError as problem:

@@ -173,12 +173,12 @@ def create_exclusive(path: str, value: Mapping[str, Any]) -> bool:
 
 def _write_temporary(path: str, value: Mapping[str, Any], *, sync: bool) -> str:
     head, name = os.path.split(path)
-    temporary = f"{head}/.{name}.{os.getpid()}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    temporary = f"{head}/.{name}.{os.urandom(4).hex()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         data = encode_json(value).encode()
         if os.write(fd, data) != len(data):
-            raise OSError(f"{temporary}: the disk is full")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         if sync:
             os.fsync(fd)
     except BaseException:

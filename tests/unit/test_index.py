@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -363,6 +363,8 @@ def test_a_removed_task_leaves_an_event_only(tmp_path: Path) -> None:
             assert await index.get("a") is None
             assert await index.count_states() == {}
             assert (await events_of(index))[2:] == [("a", "deleted", None, None)]
+            with closing(sqlite3.connect(tmp_path / "index")) as connection:
+                assert connection.execute("SELECT * FROM labels").fetchall() == []
             # The same again is another task: at the end of the list, with its own labels only.
             await index.add({**task, "labels": {}}, CREATED)
             second = await index.get("a")
