@@ -12,7 +12,7 @@ from bench.client import Address, Connection
 from bench.cpu import Group
 from task_runner.lib.process import Identity, all_processes, identity_of, send_signal
 from task_runner.lib.status_file import machine_of, runner_of
-from task_runner.lib.task_dir import TaskDir, read_json
+from task_runner.lib.task_dir import PREFIX, TaskDir, read_json
 
 PATIENCE = 120.0
 
@@ -87,8 +87,8 @@ class Node:
         """Return every TaskRunner and every machine of a task that has no result yet."""
         found = []
         for entry in os.scandir(self.work_dir):
-            if entry.name.startswith("task-"):
-                record = read_json(TaskDir.at(entry.path).status)
+            if entry.name.startswith(PREFIX):
+                record = read_json(TaskDir(entry.path, entry.name.removeprefix(PREFIX)).status)
                 if record is not None and "finished_at" not in record:
                     found += [runner_of(record), machine_of(record)]
         return found

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
+from task_runner.api.dependencies import Service
 from task_runner.api.models import Problem
-from task_runner.api.tasks import Service
 from task_runner.service.event_stream import EventStream
 
 router = APIRouter(prefix="/v1/events", tags=["events"])

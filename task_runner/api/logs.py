@@ -11,9 +11,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from task_runner.api.byte_range import UNSATISFIABLE, requested_range
+from task_runner.api.dependencies import Service
 from task_runner.api.models import Problem
 from task_runner.api.problems import problem
-from task_runner.api.tasks import NOT_FOUND, Service
+from task_runner.api.tasks import NOT_FOUND
 from task_runner.lib.errors import ValidationError
 from task_runner.service.log_stream import LogStream
 
@@ -24,7 +25,7 @@ HEADERS = {"Vary": "Accept", "X-Content-Type-Options": "nosniff", "Cache-Control
 router = APIRouter(prefix="/v1/tasks", tags=["log"])
 
 
-class Wanted:
+class Part:
     """Where the answer begins, whether it goes on, and which entries are in it."""
 
     def __init__(
@@ -80,7 +81,7 @@ class Wanted:
     },
 )
 async def log(
-    request: Request, service: Service, task_id: str, wanted: Annotated[Wanted, Depends()]
+    request: Request, service: Service, task_id: str, part: Annotated[Part, Depends()]
 ) -> Response:
     """Give the log as text, or with `Accept: application/x-ndjson` as entries, one a line.
 
@@ -89,17 +90,17 @@ async def log(
     bytes are what the task wrote, and `Range` and `ETag` work as for a file.
     """
     entries = NDJSON in request.headers.get("accept", "")
-    if wanted.level and not entries:
+    if part.level and not entries:
         raise ValidationError(f"it needs `Accept: {NDJSON}`", "level")
     changed = asyncio.Event()
     stream = await service.open_log(task_id, changed)
-    if wanted.is_whole and not entries:
+    if part.is_whole and not entries:
         return await _file(request, stream)
-    start = await wanted.start(stream)
+    start = await part.start(stream)
     if entries:
-        blocks = stream.entries(start, follow=wanted.follow, min_level=wanted.level)
+        blocks = stream.entries(start, follow=part.follow, min_level=part.level)
     else:
-        blocks = stream.text(start, follow=wanted.follow)
+        blocks = stream.text(start, follow=part.follow)
     body = _while_watched(service, task_id, changed, blocks)
     return StreamingResponse(body, media_type=NDJSON if entries else TEXT, headers=HEADERS)
 

@@ -14,9 +14,9 @@ from prometheus_client import (
     generate_latest,
 )
 
+from task_runner.api.dependencies import Service
 from task_runner.api.models import Success
 from task_runner.api.problems import problem
-from task_runner.api.tasks import Service
 from task_runner.lib.state import State
 
 API_VERSION = "1.0.0"

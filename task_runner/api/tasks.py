@@ -10,12 +10,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from task_runner.api.dependencies import Service
 from task_runner.api.models import EXAMPLES, Problem, Success, TaskRequest, TaskState, TaskView
 from task_runner.lib.errors import ValidationError
 from task_runner.lib.state import State
-from task_runner.lib.task import task_from_dict
 from task_runner.service.index import Page
-from task_runner.service.service import TaskService
 
 MAX_PAGE = 1000
 MAX_WAIT = 3600.0
@@ -27,15 +26,6 @@ CONFLICT: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
-
-
-async def the_service(request: Request) -> TaskService:
-    """Return the service of this worker. Async, as FastAPI calls anything else in a thread."""
-    service: TaskService = request.app.state.service
-    return service
-
-
-Service = Annotated[TaskService, Depends(the_service)]
 
 
 @router.post(
@@ -57,8 +47,7 @@ async def submit(
     What was accepted is on disk. Sending the same task with the same `taskId` again gives the same
     answer and starts nothing.
     """
-    wanted = task_from_dict(task.model_dump(exclude_unset=True))
-    task_id, state = await service.submit(wanted)
+    task_id, state = await service.submit(task.model_dump(exclude_unset=True))
     return JSONResponse(
         {"taskId": task_id, "state": state},
         HTTPStatus.CREATED,
@@ -105,7 +94,10 @@ def _utc(time: datetime | None) -> str | None:
         return None
     if time.tzinfo is None:
         raise ValidationError("the time needs a zone, as in 2026-11-24T09:00:00Z", "since")
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+    try:
+        return time.astimezone(UTC).isoformat(timespec="microseconds")
+    except OverflowError as problem:
+        raise ValidationError("it is out of range", "since") from problem
 
 
 @router.get("", response_model=list[TaskState] | list[TaskView])

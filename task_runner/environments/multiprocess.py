@@ -98,7 +98,7 @@ class MultiprocessEnvironment:
             if pidfd is None:  # its TaskRunner was killed; another one goes on
                 pidfd = self.launch(directory).pidfd
             left = None if deadline is None else max(0.0, deadline - since_boot())
-            ready = select.select([pidfd], [], [], left)[0]
+            ready = _has_ended(pidfd, left)
             os.close(pidfd)
             if not ready:
                 return self.get_task_data(task_id)
@@ -159,6 +159,7 @@ class MultiprocessEnvironment:
         try:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+                signal.pidfd_send_signal(pidfd, signal.SIGCONT)  # it may have been stopped
         finally:
             os.close(pidfd)
 
@@ -193,8 +194,15 @@ def _let_go(directory: TaskDir) -> None:
     pidfd = directory.open_holder()
     if pidfd is not None:
         over = observe(directory).state is State.EXITED
-        select.select([pidfd], [], [], LAST_MOMENTS if over else 0)
+        _has_ended(pidfd, LAST_MOMENTS if over else 0)
         os.close(pidfd)
+
+
+def _has_ended(pidfd: int, timeout: float | None) -> bool:
+    """Wait for the end of a process; not with select(2), which knows 1024 descriptors."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else timeout * 1000))
 
 
 def _is_hopeless(directory: TaskDir) -> bool:

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import logging
 import os
 import pwd
 import secrets
@@ -16,6 +17,8 @@ from task_runner.lib.task import Task, accepted
 from task_runner.lib.task_dir import PREFIX, TaskDir, sync_file, write_atomic
 
 STAGING = ".staging"
+
+log = logging.getLogger(__name__)
 
 
 class WorkDir:
@@ -124,7 +127,10 @@ class WorkDir:
         os.chmod(directory.path, 0o700)  # to move a directory takes the right to write into it
         os.rename(directory.path, grave)
         sync_file(os.path.dirname(directory.path))
-        _remove_tree(grave)
+        try:
+            _remove_tree(grave)
+        except OSError as problem:  # the task is gone all the same; `sweep` tries again, one day
+            log.warning("not all of %s can be removed: %s", directory.task_id, problem)
 
     def task_ids(self) -> Iterator[str]:
         """Yield the identifier of every task there is."""
@@ -137,11 +143,17 @@ class WorkDir:
         found = False
         for owner in os.listdir(f"{self.path}/{STAGING}"):
             guard = None if owner == self.owner else self._lock_of_dead(owner)
-            if guard is not None:
-                with suppress(FileNotFoundError):  # a probe of `prepare`, which removes it as well
-                    _remove_tree(f"{self.path}/{STAGING}/{owner}")
-                os.close(guard)
+            if guard is None:
+                continue
+            try:
+                _remove_tree(f"{self.path}/{STAGING}/{owner}")
                 found = True
+            except FileNotFoundError:  # a probe of `prepare`, which removes it as well
+                pass
+            except OSError as problem:
+                log.warning("what a process that is gone left cannot be removed: %s", problem)
+            finally:
+                os.close(guard)
         return found
 
     def close(self) -> None:

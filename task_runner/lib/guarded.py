@@ -22,6 +22,8 @@ class Guarded(Protocol):
     identity: Identity
     pidfd: int | None
     """Readable when the machine is over; None when SIGCHLD says so."""
+    ends_are_seen: bool
+    """Whether SIGCHLD tells of the end of what the machine left running."""
 
     def has_ended(self) -> bool:
         """Say whether the machine itself (the leader) is over."""
@@ -49,6 +51,7 @@ class Child:
     """A machine that this TaskRunner has forked. It stays unreaped until `collect`."""
 
     pidfd: int | None = None
+    ends_are_seen = True
 
     def __init__(self, machine: MachineProcess) -> None:
         """Guard a machine that was not released yet."""
@@ -131,19 +134,18 @@ class Child:
 class Adopted:
     """A machine whose TaskRunner was killed: only its parent could have seen how it ends."""
 
-    def __init__(self, leader: Identity, directory: str, *, asked: bool) -> None:
-        """Guard the machine with this identity; it may be over already.
+    ends_are_seen = False
 
-        `asked`: all of it was asked to end before; a second time would disturb its clean-up.
-        """
+    def __init__(self, leader: Identity, directory: str) -> None:
+        """Guard the machine with this identity; it may be over already."""
         self.identity = leader
         self.pidfd = leader.open_pidfd()
         self._mark = f"TASK_RUNNER_DIR={directory}".encode()
-        self._asked = set(self._members() if asked else ())
+        self._asked: set[Identity] = set()
 
     def has_ended(self) -> bool:
         """See Guarded."""
-        return not self.identity.is_alive()
+        return self.identity.is_alive() is False
 
     def is_alone(self) -> bool:
         """See Guarded."""
@@ -160,13 +162,18 @@ class Adopted:
         """See Guarded. Only its parent knows what it has noticed."""
         return False
 
-    def terminate_leftovers(self, *, group: bool) -> None:  # noqa: ARG002  - all are asked once
+    def terminate_leftovers(self, *, group: bool) -> None:
         """See Guarded."""
         for member in self._members():
-            if member not in self._asked:
-                self._asked.add(member)
-                process.send_signal(member, signal.SIGTERM)
-                process.send_signal(member, signal.SIGCONT)
+            if member in self._asked or (not group and self._is_in_group(member)):
+                continue
+            self._asked.add(member)
+            process.send_signal(member, signal.SIGTERM)
+            process.send_signal(member, signal.SIGCONT)
+
+    def _is_in_group(self, member: Identity) -> bool:
+        entry = process.stat_of(member.pid)
+        return entry is not None and entry.group == self.identity.pid
 
     def kill(self) -> None:
         """See Guarded."""

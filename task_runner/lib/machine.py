@@ -59,7 +59,7 @@ class CommandMachine(Machine, Protocol):
     """Work done by a program that is executed without a Python process in between."""
 
     def command(self, task: Task, directory: str) -> Command:
-        """Say what to execute; called once, in TaskRunner, before the program's process exists.
+        """Say what to execute; called once, in the process that then becomes the program.
 
         `directory` is the task's own directory, for files the program needs: TaskRunner's, not
         the `files/` in which the program runs.

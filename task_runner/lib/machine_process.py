@@ -61,7 +61,8 @@ class MachineProcess:
 
     def release(self) -> None:
         """Let the machine begin."""
-        os.write(self._release, b"!")
+        with suppress(BrokenPipeError):  # it was killed while it waited; its end will be seen
+            os.write(self._release, b"!")
         os.close(self._release)
 
     def abandon(self) -> None:

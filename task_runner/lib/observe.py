@@ -37,7 +37,7 @@ def observe(directory: TaskDir, *, lock_is_mine: bool = False) -> Observation:
 
 
 def _observe(directory: TaskDir, lock_is_mine: bool) -> Observation:
-    status, heartbeat_age = _read_status(directory)
+    status, heartbeat_age = _read_status(directory, lock_is_mine=lock_is_mine)
     if status is not None and "finished_at" in status:
         return Observation(State.EXITED, status)
     verdict = read_json(directory.verdict)
@@ -54,14 +54,20 @@ def _observe(directory: TaskDir, lock_is_mine: bool) -> Observation:
     state = state_of(facts)
     if state is State.LOST and verdict is None:
         # The result may have come after the status was read.
-        again, _ = _read_status(directory)
+        again, _ = _read_status(directory, lock_is_mine=lock_is_mine)
         if again is not None and "finished_at" in again:
             return Observation(State.EXITED, again)
     return Observation(state, {**(status or {}), **(verdict or {})})
 
 
-def _read_status(directory: TaskDir) -> tuple[dict[str, Any] | None, float]:
-    status = read_json(directory.status)
+def _read_status(directory: TaskDir, *, lock_is_mine: bool) -> tuple[dict[str, Any] | None, float]:
+    try:
+        status = read_json(directory.status)
+    except ValueError as problem:
+        if not lock_is_mine and directory.lock_holder() is not None:
+            raise
+        # Nobody lives who could write it again, and what it said of the machine is gone.
+        return {"error": str(problem)}, 0.0
     if status is None:
         return None, 0.0
     try:
@@ -72,7 +78,10 @@ def _read_status(directory: TaskDir) -> tuple[dict[str, Any] | None, float]:
 
 def machine_alive(directory: TaskDir, record: Record) -> bool | None:
     """Say whether the machine of a started task lives; None when it cannot be known from here."""
-    machine = machine_of(record)
+    try:
+        machine = machine_of(record)
+    except (KeyError, TypeError):  # the status file is damaged
+        return _is_open_somewhere(directory.output_fifo)
     if machine.host == process.host():
         return machine.is_alive()
     if machine.boot_id == process.boot_id():

@@ -7,6 +7,7 @@ next one. See fifo(7) and splice(2).
 
 import fcntl
 import os
+import select
 import struct
 import sys
 import termios
@@ -28,6 +29,10 @@ def make_fifo(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
+class MirrorBusyError(Exception):
+    """Whoever looks on is slower than the machine."""
+
+
 class Output:
     """Moves what is in the FIFO to the end of the log."""
 
@@ -42,20 +47,26 @@ class Output:
         self._marked_at = 0.0
         self._enlarged = False
         self._unwritten = b""
+        self._unshown = b""
         self.size = os.lseek(self._log, 0, os.SEEK_END)
 
     def pump(self) -> bool:
         """Move what is there now, say whether there was something.
 
-        Raises OSError when the log cannot be written (a full disk); what was not moved stays in
-        the FIFO, and the machine waits when that is full.
+        Raises OSError when the log cannot be written (a full disk), MirrorBusyError when the
+        mirror cannot; what was not moved stays in the FIFO, and the machine waits when that is
+        full.
         """
+        if self._mirror is not None:
+            self._show(self._mirror)
         if not self._unwritten and not self._is_waiting():
             return False
         # Before the bytes: whoever sees them finds their time.
         self._mark(self.size)
-        moved = self._splice() if self._mirror is None else self._copy(self._mirror)
+        moved = self._splice() if self._mirror is None else self._copy()
         self.size += moved
+        if self._mirror is not None:
+            self._show(self._mirror)
         if moved >= NEW_PIPE_SIZE and not self._enlarged:
             self._enlarge()
         return moved > 0
@@ -69,16 +80,32 @@ class Output:
             self.fd, self._log, CHUNK, offset_dst=self.size, flags=os.SPLICE_F_NONBLOCK
         )
 
-    def _copy(self, mirror: int) -> int:
+    def _copy(self) -> int:
         data = self._unwritten or os.read(self.fd, CHUNK)
         self._unwritten = data  # until it is written: nobody else has it any more
         written = os.pwrite(self._log, data, self.size)
         self._unwritten = data[written:]
-        with suppress(OSError):  # whoever looked on has gone; the log is what counts
-            shown = data[:written]
-            while shown:
-                shown = shown[os.write(mirror, shown) :]
+        self._unshown = data[:written]
         return written
+
+    def _show(self, mirror: int) -> None:
+        """Write to the mirror as long as that does not block."""
+        ready = select.poll()
+        ready.register(mirror, select.POLLOUT)
+        while self._unshown:
+            if not ready.poll(0):
+                raise MirrorBusyError
+            try:
+                shown = os.write(mirror, self._unshown[: select.PIPE_BUF])
+            except OSError:  # whoever looked on has gone; the log is what counts
+                self.close_mirror()
+                return
+            self._unshown = self._unshown[shown:]
+
+    def close_mirror(self) -> None:
+        """Show no more."""
+        self._mirror = None
+        self._unshown = b""
 
     def _mark(self, offset: int) -> None:
         now = time.time()

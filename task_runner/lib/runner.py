@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -16,10 +17,10 @@ from task_runner.lib.clock import since_boot, timestamp
 from task_runner.lib.guarded import Adopted, Child, Guarded
 from task_runner.lib.machine_process import MachineProcess
 from task_runner.lib.outcome import Outcome, result_of
-from task_runner.lib.output import Output, make_fifo
+from task_runner.lib.output import MirrorBusyError, Output, make_fifo
 from task_runner.lib.process import Identity
 from task_runner.lib.state import HEARTBEAT
-from task_runner.lib.status_file import Record, StatusFile, machine_of
+from task_runner.lib.status_file import Record, StatusFile, machine_of, runner_of
 from task_runner.lib.task import Task, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
 
@@ -29,6 +30,8 @@ RETRY_INTERVAL = 1.0
 """Seconds until a log that could not be written (a full disk) is tried again."""
 REMINDER = 0.05
 """Seconds until a machine that has not noticed its stop is told again; doubled each time."""
+MIRROR_INTERVAL = 0.05
+"""Seconds until output is shown again to somebody who was slow to read."""
 KILL_INTERVAL = 0.02
 """Seconds between two rounds of SIGKILL."""
 RESTLESS = 0.05
@@ -82,12 +85,19 @@ class TaskRunner:
         if record is None and not is_judged and not os.path.exists(self.directory.stop):
             return self._start(task, machine, started)
         machine.abandon()
+        if record is not None and self._is_owned(record):
+            return None
         if record is None and not is_judged:
             record = self._cancel_unstarted()
         elif record is not None and not is_judged and "finished_at" not in record:
             return self._adopt(task, record, started)
         started(record or {})
         return record
+
+    def _is_owned(self, record: Record) -> bool:
+        """Say whether another TaskRunner lives without the lock, as the task removed the file."""
+        owner = runner_of(record)
+        return "finished_at" not in record and owner.pid != os.getpid() and owner.is_alive() is True
 
     def _read_task(self) -> Task:
         fields = read_json(self.directory.task)
@@ -133,9 +143,7 @@ class TaskRunner:
         self._note("this TaskRunner goes on with the machine of one that was killed")
         self._open_streams()
         self._status = StatusFile(self.directory.status, record)
-        asked = "asked" in record.get("stop", {})
-        adopted = Adopted(machine_of(record), self.directory.path, asked=asked)
-        self._prepare_to_guard(task, adopted)
+        self._prepare_to_guard(task, Adopted(machine_of(record), self.directory.path))
         was_dead = self._machine.has_ended()
         if not was_dead:  # else the file goes on telling of the host and the boot it was on
             self._status.take_over(process.identity_of(os.getpid()))
@@ -143,7 +151,8 @@ class TaskRunner:
         if "stop" in record:
             self._stop = Outcome(record["stop"]["reason"])
             self._kill_at = since_boot() + self._grace_period
-            self._ask_to_end()
+            if "asked" not in record["stop"]:  # a second time would disturb its clean-up
+                self._ask_to_end()
         elif os.path.exists(self.directory.stop):
             self._signals.add(signal.SIGTERM)
         started(record)
@@ -178,11 +187,12 @@ class TaskRunner:
                 os.read(self._wakeup, 4096)
             if self._status_fd in ready:
                 self._unwritten |= self._status.hear(self._status_fd)
-            if self._output.fd in ready and not self._pump():
-                poll.unregister(self._output.fd)
-            elif self._quiet_until and since_boot() >= self._quiet_until:
+            if self._quiet_until and since_boot() >= self._quiet_until:
                 self._quiet_until = 0.0
                 poll.register(self._output.fd, select.POLLIN)
+                ready.append(self._output.fd)
+            if self._output.fd in ready and not self._pump():
+                poll.unregister(self._output.fd)
             if self._machine.pidfd in ready:
                 poll.unregister(self._machine.pidfd)
             self._keep_status()
@@ -255,7 +265,7 @@ class TaskRunner:
             due.append(self._timeout_at)
         if self._kill_at < FOREVER:
             due.append(max(self._kill_at, now + KILL_INTERVAL))
-        if self._ended and isinstance(self._machine, Adopted):
+        if self._ended and not self._machine.ends_are_seen:
             due.append(now + RESTLESS)
         if self._quiet_until:
             due.append(self._quiet_until)
@@ -268,6 +278,9 @@ class TaskRunner:
         """Move output; False when the log cannot be written for now."""
         try:
             self._output.pump()
+        except MirrorBusyError:
+            self._quiet_until = since_boot() + MIRROR_INTERVAL
+            return False
         except OSError as problem:
             self._note(f"the output waits, {self.directory.output} cannot be written: {problem}")
             self._quiet_until = since_boot() + RETRY_INTERVAL
@@ -283,6 +296,8 @@ class TaskRunner:
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + HEARTBEAT
             self._try_hard(self._status.touch)
+            if os.path.exists(self.directory.stop):  # in case the signal did not get here
+                self._signals.add(signal.SIGTERM)
 
     def _try_hard(self, write: Callable[[], None]) -> None:
         try:
@@ -304,7 +319,7 @@ class TaskRunner:
                 return
             except OSError as problem:
                 self._note(f"the result cannot be written yet: {problem}")
-                select.select([], [], [], RETRY_INTERVAL)
+                time.sleep(RETRY_INTERVAL)
 
     def _remove_fifos(self) -> None:
         for fifo in (self.directory.output_fifo, self.directory.status_fifo):
@@ -317,9 +332,13 @@ class TaskRunner:
                 while self._output.pump():
                     pass
                 return
+            except MirrorBusyError:
+                if signal.SIGINT in self._signals:  # nobody reads any more; the log has it all
+                    self._output.close_mirror()
+                time.sleep(MIRROR_INTERVAL)
             except OSError as problem:
                 self._note(f"the last output cannot be written yet: {problem}")
-                select.select([], [], [], RETRY_INTERVAL)
+                time.sleep(RETRY_INTERVAL)
 
     def _note(self, trouble: str) -> None:
         """Write to TaskRunner's own log; when not even that can be written, there is no other."""

@@ -31,7 +31,6 @@ class TaskDir:
         self.path = path
         self.task_id = task_id
         self.task = f"{path}/task.json"
-        self.handle = f"{path}/handle.json"
         self.stop = f"{path}/stop.json"
         self.verdict = f"{path}/verdict.json"
         self.lock = f"{path}/lock"
@@ -47,11 +46,6 @@ class TaskDir:
     def of(cls, work_dir: str, task_id: str) -> "TaskDir":
         """Return the directory of a task in a work directory; it need not exist."""
         return cls(f"{work_dir}/{PREFIX}{task_id}", task_id)
-
-    @classmethod
-    def at(cls, path: str) -> "TaskDir":
-        """Return the directory of a task by its path, which ends with `task-<id>`."""
-        return cls(path, os.path.basename(path).removeprefix(PREFIX))
 
     def take_lock(self) -> bool:
         """Take the lock for as long as this process lives; False when another one holds it.
@@ -192,7 +186,7 @@ def _write_temporary(path: str, value: Mapping[str, Any], *, sync: bool) -> str:
 
 def sync_file(path: str) -> None:
     """Make the content of a file, or the names in a directory, survive a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

@@ -5,6 +5,8 @@ only channel, and seen by `PRAGMA data_version`, which is asked only while someb
 """
 
 import asyncio
+import logging
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from task_runner.service.index import Index
 INTERVAL = 0.025
 """Seconds between two looks at what other workers did."""
 BATCH = 1000
+
+log = logging.getLogger(__name__)
 
 
 class Changes:
@@ -73,12 +77,19 @@ class Changes:
         version = -1
         while self._by_task or self._of_all:
             await asyncio.sleep(INTERVAL)
-            if version == (version := await self._index.data_version()):
-                continue
-            while events := await self._index.events_after(last, BATCH):
-                last = events[-1].number
-                for event in events:
-                    self.tell(event.task_id)
+            try:
+                if version != (version := await self._index.data_version()):
+                    last = await self._hand_out(last)
+            except sqlite3.Error:  # whoever waits is better served late than never
+                log.exception("the index cannot be read; it is tried again")
+
+    async def _hand_out(self, last: int) -> int:
+        """Tell of every event after `last`; return the last one now."""
+        while events := await self._index.events_after(last, BATCH):
+            last = events[-1].number
+            for event in events:
+                self.tell(event.task_id)
+        return last
 
     async def close(self) -> None:
         """Look no more."""

@@ -5,6 +5,7 @@ No inotify: 128 instances is a common limit, and watching slows a chatty writer 
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,12 +30,12 @@ ABSENT = Extent(0, 0)
 
 
 def extent_of(path: str) -> Extent:
-    """Return the extent of a file, ABSENT when there is none. Raises OSError for other troubles."""
+    """Return the extent of a file, ABSENT when there is no file. Raises OSError otherwise."""
     try:
-        found = os.stat(path)
+        found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return ABSENT
-    return Extent(found.st_ino, found.st_size)
+    return Extent(found.st_ino, found.st_size) if stat.S_ISREG(found.st_mode) else ABSENT
 
 
 class _File:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from task_runner.lib.clock import timestamp
 from task_runner.lib.output import MARK, MARK_INTERVAL
-from task_runner.service.follower import Extent
+from task_runner.service.follower import ABSENT, Extent, extent_of
 from task_runner.service.log_lines import MAX_LINE, Batch, Head, encode, parse_line
 
 BLOCK = 256 << 10
@@ -23,11 +23,13 @@ _NEVER = (1 << 64, 0)
 
 @contextmanager
 def open_or_empty(path: str) -> Iterator[int]:
-    """Give a descriptor for reading; a file that is not there reads like an empty one."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    """Give a descriptor for reading; what is not there, or no file, reads like an empty one.
+
+    A task can put anything in the place of its files: a FIFO would block, a link lead elsewhere.
+    """
+    if extent_of(path) is ABSENT:
+        path = os.devnull
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield fd
     finally:

@@ -17,6 +17,7 @@ from task_runner.service.log_file import (
     read_entries,
 )
 from task_runner.service.log_lines import LEVELS
+from task_runner.service.threads import in_thread
 
 T = TypeVar("T")
 Result = Mapping[str, Any]
@@ -58,11 +59,11 @@ class LogStream:
 
     async def extent(self) -> Extent:
         """Return which file the log is and its bytes; ABSENT when there is none."""
-        return await self._in_thread(extent_of, self._log)
+        return await in_thread(self._followers.threads, extent_of, self._log)
 
     async def tail_offset(self, lines: int) -> int:
         """Return where the last lines begin; one that has no end yet is a line too."""
-        return await self._in_thread(find_tail, self._log, lines)
+        return await in_thread(self._followers.threads, find_tail, self._log, lines)
 
     async def since_offset(self, time: float) -> int:
         """Return where the output since then (seconds since the epoch) begins.
@@ -70,7 +71,7 @@ class LogStream:
         It is the start of a line, up to MARK_INTERVAL early and never late; the size of the log
         when nothing came since; 0 when nobody knows.
         """
-        return await self._in_thread(find_since, self._log, self._index, time)
+        return await in_thread(self._followers.threads, find_since, self._log, self._index, time)
 
     async def text(
         self, start: int = 0, stop: int | None = None, *, follow: bool = False
@@ -132,7 +133,7 @@ class LogStream:
 
     async def _once(self) -> AsyncGenerator[Sight, None]:
         result = await self._result()
-        yield Sight(await self._in_thread(extent_of, self._log), result, None)
+        yield Sight(await in_thread(self._followers.threads, extent_of, self._log), result, None)
 
     async def _live(self) -> AsyncGenerator[Sight, None]:
         inode = 0
@@ -167,8 +168,4 @@ class LogStream:
     async def _read(self, sight: Sight, function: Callable[..., T], *arguments: Any) -> T:
         if sight.growth is not None:
             return await sight.growth.once(function, sight.extent, *arguments)
-        return await self._in_thread(function, sight.extent, *arguments)
-
-    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._followers.threads, function, *arguments)
+        return await in_thread(self._followers.threads, function, sight.extent, *arguments)

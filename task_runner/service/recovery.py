@@ -17,6 +17,7 @@ from task_runner.lib.state import STALLED_AFTER, State
 from task_runner.lib.task_dir import TaskDir, read_json
 from task_runner.service.changes import Changes
 from task_runner.service.index import Index
+from task_runner.service.threads import in_thread
 from task_runner.service.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ class Recovery:
         await self._log_failure(self.reconcile)
         rounds = 0
         while True:
-            await self._log_failure(self._go_over_claims)
+            for step in (self._sweep, self._take_over, self._go_on_with_own):
+                await self._log_failure(step)
             if rounds % ROUNDS_PER_CHECKUP == 0:
                 await self._log_failure(self._check_heartbeats)
                 await self._log_failure(self._index.forget_old_events)
@@ -67,12 +69,12 @@ class Recovery:
     async def reconcile(self) -> None:
         """Add the tasks that only have a directory, remove those that have none."""
         known = await self._index.task_ids()
-        there = await self._in_thread(lambda: set(self._work_dir.task_ids()))
-        found = await self._in_thread(self._read_tasks, there - known)
+        there = await in_thread(self._threads, lambda: set(self._work_dir.task_ids()))
+        found = await in_thread(self._threads, self._read_tasks, there - known)
         for asked, seen in sorted(found, key=lambda task: str(task[0]["createdAt"])):
             if await self._index.add(asked, seen):
                 self._watcher.go_on_with([asked["taskId"]])
-        for task_id in await self._in_thread(self._really_gone, known - there):
+        for task_id in await in_thread(self._threads, self._really_gone, known - there):
             await self._index.remove(task_id)
 
     def _really_gone(self, task_ids: set[str]) -> list[str]:
@@ -93,23 +95,28 @@ class Recovery:
                 log.error("task %s cannot be read, it is left alone: %s", task_id, problem)
         return found
 
-    async def _go_over_claims(self) -> None:
-        """Take over from workers that are gone, start what waits, go on with what was dropped."""
-        if await self._in_thread(self._work_dir.sweep):
+    async def _sweep(self) -> None:
+        """Look for tasks that a worker made a directory for, but died before it could tell."""
+        if await in_thread(self._threads, self._work_dir.sweep):
             await self.reconcile()
+
+    async def _take_over(self) -> None:
         for owner in await self._index.owners():
-            if not await self._in_thread(self._work_dir.is_alive, owner):
+            if not await in_thread(self._threads, self._work_dir.is_alive, owner):
                 self._watcher.go_on_with(await self._index.take_over(owner))
+
+    async def _go_on_with_own(self) -> None:
+        """Start what waits and has a slot, and go on with what was dropped for some trouble."""
         self._watcher.go_on_with(await self._index.claim_waiting())
         self._watcher.go_on_with(await self._index.owned())
 
     async def _check_heartbeats(self) -> None:
         """Note which of the running tasks have gone silent, and which have come back."""
-        for task_id, stalled in await self._in_thread(self._silent, self._watcher.watched):
+        for task_id, stalled in await in_thread(self._threads, self._silent, self._watcher.watched):
             if stalled == (task_id in self._stalled):
                 continue
             (self._stalled.add if stalled else self._stalled.discard)(task_id)
-            seen = await self._in_thread(observe, self._watcher.directory(task_id))
+            seen = await in_thread(self._threads, observe, self._watcher.directory(task_id))
             if not seen.state.is_over and seen.state is not State.CREATED:
                 await self._index.change(task_id, seen)
                 self._changes.tell(task_id)
@@ -125,7 +132,3 @@ class Recovery:
                 continue
             ages.append((task_id, age > STALLED_AFTER))
         return ages
-
-    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, function, *arguments)

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import resource
 import sqlite3
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -13,7 +12,7 @@ from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.errors import TaskActiveError, TaskExistsError, TaskNotFoundError
 from task_runner.lib.observe import Observation, observe
 from task_runner.lib.state import State
-from task_runner.lib.task import Task, task_from_record
+from task_runner.lib.task import Task, task_from_dict, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
 from task_runner.service.changes import Changes
 from task_runner.service.follower import Followers
@@ -21,7 +20,8 @@ from task_runner.service.index import Index, Page, Row
 from task_runner.service.log_stream import LogStream
 from task_runner.service.recovery import Recovery
 from task_runner.service.settings import Settings
-from task_runner.service.views import full_view
+from task_runner.service.threads import in_thread
+from task_runner.service.views import full_view, result_view
 from task_runner.service.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -75,35 +75,42 @@ class TaskService:
         self.index.close()
         self._environment.close()
 
-    async def submit(self, task: Task) -> tuple[str, str]:
+    async def submit(self, fields: dict[str, Any]) -> tuple[str, str]:
         """Accept a task, start it when there is a free slot; return its identifier and state.
 
-        The same task with the same identifier again is answered like the first time. Raises
-        TaskExistsError when the identifier belongs to another task, OSError.
+        `fields` are as for `task_from_dict`. The same task with the same identifier again is
+        answered like the first time. Raises ValidationError, TaskExistsError when the identifier
+        belongs to another task, OSError.
         """
         try:
-            directory, asked = await self._in_thread(self._environment.work_dir.create, task)
+            directory, asked = await in_thread(self._threads, self._accept, fields)
         except TaskExistsError:
-            return await self._submit_again(task)
+            return await self._submit_again(task_from_dict(fields))
         # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
-        synced = asyncio.ensure_future(self._in_thread(self._environment.work_dir.sync, directory))
+        synced = asyncio.ensure_future(
+            in_thread(self._threads, self._environment.work_dir.sync, directory)
+        )
         state = State.CREATED
         if await self._add(directory, asked):
             state = await self._watcher.start(directory.task_id)
         await synced
         return directory.task_id, state
 
+    def _accept(self, fields: dict[str, Any]) -> tuple[TaskDir, dict[str, Any]]:
+        """Check a task, which for a long script takes a while, and make its directory."""
+        return self._environment.work_dir.create(task_from_dict(fields))
+
     async def _add(self, directory: TaskDir, asked: dict[str, Any]) -> bool:
         """Enter a new task into the index, or take it back; say whether it is to be started."""
         try:
             return await self.index.add(asked, Observation(State.CREATED, {}))
         except sqlite3.Error:
-            await self._in_thread(self._environment.work_dir.remove, directory)
+            await in_thread(self._threads, self._environment.work_dir.remove, directory)
             raise
 
     async def _submit_again(self, task: Task) -> tuple[str, str]:
         task_id = str(task.task_id)
-        stored = await self._in_thread(read_json, self._watcher.directory(task_id).task)
+        stored = await in_thread(self._threads, read_json, self._watcher.directory(task_id).task)
         if stored is None or task_from_record(stored) != task:
             raise TaskExistsError(f"there is another task {task_id!r} already")
         row = await self.index.get(task_id)
@@ -119,9 +126,11 @@ class TaskService:
         if row.state is State.EXITED or (row.state is State.CREATED and row.owner is None):
             return row
         with suppress(ValueError):  # damaged: the index has the last that was readable
-            seen: Observation = await self._in_thread(observe, self.directory(task_id))
+            seen: Observation = await in_thread(self._threads, observe, self.directory(task_id))
             if row.state is State.LOST and seen.state is State.EXITED:
                 await self.index.finish(task_id, seen)
+            if seen.state is State.LOST and "judged_at" not in seen.record:
+                return row  # its TaskRunner is yet to tidy up: what is left of the log may come
             row = row._replace(state=seen.state, over=seen.state.is_over, record=seen.record)
         return row
 
@@ -131,9 +140,10 @@ class TaskService:
         Values of `env` are never shown: they are secrets. Raises TaskNotFoundError.
         """
         row = await self.row(task_id, wait)
-        stored = await self._in_thread(read_json, self.directory(task_id).task) or {}
-        shown = {"parameters": stored.get("parameters"), "env": sorted(stored.get("env", {}))}
-        return full_view(row, shown)
+        stored: dict[str, Any] | None = {}
+        with suppress(ValueError):  # damaged; the rest is known
+            stored = await in_thread(self._threads, read_json, self.directory(task_id).task)
+        return full_view(row, stored or {})
 
     async def _known_when_over(self, task_id: str, seconds: float) -> Row:
         with self.changes.of_task(task_id) as changed:
@@ -175,8 +185,8 @@ class TaskService:
         if not row.over:
             claimed = await self.index.claim(task_id)
             directory = self.directory(task_id)
-            await self._in_thread(self._environment.ask_to_stop, directory)
-            seen = await self._in_thread(observe, directory)
+            await in_thread(self._threads, self._environment.ask_to_stop, directory)
+            seen = await in_thread(self._threads, observe, directory)
             if not seen.state.is_over and seen.state is not State.CREATED:
                 await self.index.change(task_id, seen)
                 self.changes.tell(task_id)
@@ -192,7 +202,7 @@ class TaskService:
         if not (await self.row(task_id)).over:
             raise TaskActiveError(f"{task_id} is not over; stop it first")
         try:
-            await self._in_thread(self._environment.remove, self.directory(task_id))
+            await in_thread(self._threads, self._environment.remove, self.directory(task_id))
         except FileNotFoundError:  # somebody else was faster, or died halfway
             log.info("the directory of %s is gone already", task_id)
         await self.index.remove(task_id)
@@ -207,7 +217,7 @@ class TaskService:
 
         async def result() -> dict[str, Any] | None:
             row = await self.row(task_id)
-            return wire_result(full_view(row)) if row.over else None
+            return result_view(row) if row.over else None
 
         return LogStream(self.directory(task_id), self._followers, result, changed)
 
@@ -215,18 +225,8 @@ class TaskService:
         """Return the directory of a task that the index knows."""
         return self._watcher.directory(task_id)
 
-    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, function, *arguments)
-
 
 def _raise_open_files() -> None:
     """Allow one pidfd for each of many running tasks; tasks get back what was there before."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def wire_result(view: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a view that tells how a task ended."""
-    names = ("taskId", "state", "outcome", "exitCode", "returnCode", "signal", "error")
-    return {name: view[name] for name in (*names, "finishedAt", "outputSize")}

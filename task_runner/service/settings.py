@@ -33,7 +33,9 @@ class _File(JsonConfigSettingsSource):
 class Settings(BaseSettings):
     """Every setting; `max_running` in the file is `TASK_RUNNER_MAX_RUNNING` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="TASK_RUNNER_", extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="TASK_RUNNER_", extra="forbid", hide_input_in_errors=True
+    )
 
     work_dir: str = DEFAULT_WORK_DIR
     """Where the tasks live."""

@@ -17,26 +17,51 @@ STATUS_FILE_NAMES = {
     "status": "status",
     "process_id": "processId",
     "output_size": "outputSize",
-    "stop": "stop",
 }
 USAGE_NAMES = {
     "user_seconds": "userSeconds",
     "system_seconds": "systemSeconds",
     "max_rss_bytes": "maxRssBytes",
 }
+RESULT = (
+    "taskId",
+    "state",
+    "outcome",
+    "exitCode",
+    "returnCode",
+    "signal",
+    "error",
+    "finishedAt",
+    "outputSize",
+)
 
 
-def full_view(row: Row, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def full_view(row: Row, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return everything that is known of a task; what is not known yet, or never, is null.
 
-    `parameters` adds what only the view of a single task shows.
+    `stored` is what was asked for, in full: for the view of a single task. Of its environment
+    variables only the names are shown, as the values are secrets.
     """
-    usage = row.record.get("usage")
+    usage, stop = row.record.get("usage"), row.record.get("stop")
     return {
         "taskId": row.task_id,
         "state": row.state,
         **{name: value for name, value in row.asked.items() if name != "taskId"},
-        **(parameters or {}),
+        **(_parameters_view(stored) if stored is not None else {}),
         **{wire: row.record.get(name) for name, wire in STATUS_FILE_NAMES.items()},
+        "stop": stop and {"reason": stop.get("reason"), "at": stop.get("at")},
         "usage": usage and {wire: usage.get(name) for name, wire in USAGE_NAMES.items()},
     }
+
+
+def _parameters_view(stored: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = stored.get("parameters")
+    if isinstance(parameters, dict) and isinstance(parameters.get("env"), dict):
+        parameters = {**parameters, "env": sorted(parameters["env"])}
+    return {"parameters": parameters, "env": sorted(stored.get("env", {}))}
+
+
+def result_view(row: Row) -> dict[str, Any]:
+    """Return the part of a view that tells how a task ended."""
+    view = full_view(row)
+    return {name: view[name] for name in RESULT}

@@ -13,12 +13,13 @@ from typing import Any
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.errors import StartError
-from task_runner.lib.observe import Observation, observe
+from task_runner.lib.observe import Observation, machine_alive, observe
 from task_runner.lib.outcome import Outcome
 from task_runner.lib.state import State
 from task_runner.lib.task_dir import TaskDir, sync_file
 from task_runner.service.changes import Changes
 from task_runner.service.index import Index
+from task_runner.service.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Watcher:
         """Start a task that this worker has claimed; return its state right after."""
         directory = self.directory(task_id)
         try:
-            launch = await self._in_thread(self._environment.launch, directory)
+            launch = await in_thread(self._threads, self._environment.launch, directory)
         except StartError as problem:
             log.error("%s", problem)
             return await self._judge(directory, State.EXITED, Outcome.ERROR, str(problem))
@@ -92,7 +93,7 @@ class Watcher:
             self._busy.discard(task_id)
 
     async def _resume(self, directory: TaskDir) -> None:
-        seen: Observation = await self._in_thread(observe, directory)
+        seen: Observation = await in_thread(self._threads, observe, directory)
         if seen.state is State.CREATED and await self._was_started(directory.task_id):
             await self._judge(directory, State.LOST, Outcome.UNKNOWN, REMOVED)
         elif seen.state is State.CREATED:
@@ -108,23 +109,35 @@ class Watcher:
         return row is not None and "started_at" in row.record
 
     async def _go_on(self, directory: TaskDir, seen: Observation) -> None:
-        """Watch the owner of a task that is under way; launch one when there is none."""
-        pidfd = await self._in_thread(directory.open_holder)
+        """Watch the owner of a task that is under way; launch one when there is none.
+
+        What cannot be done now is left alone; Recovery comes back to it.
+        """
+        pidfd = await in_thread(self._threads, directory.open_holder)
         if pidfd is None:
-            try:
-                launch = await self._in_thread(self._environment.launch, directory)
-            except StartError as problem:
-                log.error("%s; it is tried again", problem)
-                return
-            pidfd = launch.pidfd
+            pidfd = await self._launch_adopter(directory, seen)
         if seen.state is State.LOST:
-            # The TaskRunner just launched only tidies up what a dead machine left behind.
-            await self._wait_for(pidfd)
+            if pidfd is not None:  # that TaskRunner tidies up what a dead machine left behind
+                await self._wait_for(pidfd)
             await self._judge(directory, State.LOST, Outcome.UNKNOWN, LOST)
-            return
-        await self._index.change(directory.task_id, seen)
-        self._changes.tell(directory.task_id)
-        self._watch(directory.task_id, pidfd)
+        elif pidfd is not None:
+            await self._index.change(directory.task_id, seen)
+            self._changes.tell(directory.task_id)
+            self._watch(directory.task_id, pidfd)
+
+    async def _launch_adopter(self, directory: TaskDir, seen: Observation) -> int | None:
+        """Launch a TaskRunner that goes on with a machine; None when that is of no use here."""
+        if await in_thread(self._threads, machine_alive, directory, seen.record) is None:
+            return None  # a machine of another host: nobody here can see or signal it
+        try:
+            launch = await in_thread(self._threads, self._environment.launch, directory)
+        except StartError as problem:
+            log.error("%s; it is tried again", problem)
+            return None
+        if launch.record is None:  # owned by somebody who cannot be seen, as in another container
+            os.close(launch.pidfd)
+            return None
+        return launch.pidfd
 
     async def _wait_for(self, pidfd: int) -> None:
         ended = asyncio.Event()
@@ -152,7 +165,7 @@ class Watcher:
 
     async def _judge(self, directory: TaskDir, state: State, outcome: Outcome, why: str) -> State:
         judge = self._environment.judge
-        seen: Observation = await self._in_thread(judge, directory, state, outcome, why)
+        seen: Observation = await in_thread(self._threads, judge, directory, state, outcome, why)
         await self._finish(directory, seen)
         return seen.state
 
@@ -181,10 +194,6 @@ class Watcher:
         self._jobs.discard(task)
         if not task.cancelled() and (problem := task.exception()) is not None:
             log.error("watching a task failed", exc_info=problem)
-
-    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, function, *arguments)
 
     async def close(self) -> None:
         """Stop watching; the tasks go on."""

@@ -10,6 +10,7 @@ from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.task import Task
 from tests.task_processes import processes_of
 from tests.tasks import echo, ending, left_in, output_of, program, record_of, run, script
+from tests.waiting import wait_until
 
 Environment = MultiprocessEnvironment
 
@@ -41,7 +42,7 @@ def test_every_ending_is_told_apart(
 ) -> None:
     entry = run(environment, task)
     assert ending(entry) == expected
-    assert processes_of(Path(entry.work_dir)) == set()
+    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=1)
 
 
 def test_the_result_tells_all_of_a_success(environment: Environment) -> None:
@@ -118,7 +119,7 @@ def test_a_daemon_left_behind_goes_with_the_task(environment: Environment) -> No
     assert ending(entry) == ("failed", 4)
     assert output_of(entry) == b"up\nfarewell\n"
     assert record_of(entry)["output_size"] == len(output_of(entry))
-    assert processes_of(Path(entry.work_dir)) == set()
+    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=1)
 
 
 def test_a_daemon_that_ignores_everything_is_killed_after_the_grace_period(
@@ -127,7 +128,7 @@ def test_a_daemon_that_ignores_everything_is_killed_after_the_grace_period(
     daemon = "(trap '' TERM HUP; exec setsid sleep 1000) & sleep 0.2"
     entry = run(environment, script(daemon, gracePeriod=0.3))
     assert ending(entry) == ("succeeded", 0)
-    assert processes_of(Path(entry.work_dir)) == set()
+    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=1)
 
 
 PROBE = """
@@ -184,6 +185,13 @@ def test_every_ending_of_a_python_machine(
     assert ending(entry) == expected
     error: Any = json.dumps(record_of(entry), ensure_ascii=False)
     assert error.encode()
+
+
+@pytest.mark.usefixtures("plug_in")
+def test_a_python_machine_has_no_descriptors_but_its_own(environment: Environment) -> None:
+    """Input, output twice, status, report; and the one that lists them."""
+    entry = run(environment, Task(None, "probe", "print(*os.listdir('/proc/self/fd'))"))
+    assert sorted(output_of(entry).split()) == [b"0", b"1", b"2", b"3", b"4", b"5"]
 
 
 @pytest.mark.usefixtures("plug_in")

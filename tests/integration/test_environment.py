@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,30 @@ def test_an_active_task_is_not_removed(environment: Environment) -> None:
     assert environment.get_task_data(entry.task_id).state is State.RUNNING
     stop(environment, entry)
     environment.unregister_task(entry.task_id)
+
+
+HOLD = """
+import sys
+from task_runner.lib.task_dir import TaskDir
+print(TaskDir(sys.argv[1], "t").take_lock(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_removal_waits_for_a_task_runner_that_is_about_to_end(environment: Environment) -> None:
+    entry = run(environment, echo())
+    command = [sys.executable, "-c", HOLD, entry.work_dir]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as last_moments:
+        assert last_moments.stdin is not None
+        assert last_moments.stdout is not None
+        assert last_moments.stdout.readline() == b"True\n"
+        removal = threading.Thread(target=environment.unregister_task, args=(entry.task_id,))
+        removal.start()
+        removal.join(0.1)
+        assert removal.is_alive()
+        last_moments.stdin.close()
+        removal.join(20)
+    assert not os.path.exists(entry.work_dir)
 
 
 def wait_until_over(environment: Environment, task_id: str) -> None:
@@ -207,16 +232,23 @@ DAMAGE = [b"", b"{", b"\0" * 100, b"[]", b"{}", b'{"machine": 1, "host": 2}', b"
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
-@pytest.mark.parametrize("name", ["{id}.result", "verdict.json"])
-def test_a_damaged_task_does_not_hide_the_others(
-    environment: Environment, damage: bytes, name: str
-) -> None:
+def test_a_damaged_task_does_not_hide_the_others(environment: Environment, damage: bytes) -> None:
     good = environment.register_task(echo())
     bad = environment.register_task(echo())
-    Path(bad.work_dir, name.format(id=bad.task_id)).write_bytes(damage)
+    Path(bad.work_dir, "verdict.json").write_bytes(damage)
     assert environment.get_all_tasks() == [good]
     with pytest.raises(ValueError, match="damaged"):
         environment.get_task_data(bad.task_id)
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
+def test_a_task_whose_status_is_damaged_is_lost_when_nobody_lives(
+    environment: Environment, damage: bytes
+) -> None:
+    entry = environment.register_task(echo())
+    Path(entry.work_dir, f"{entry.task_id}.result").write_bytes(damage)
+    assert environment.get_task_data(entry.task_id).state is State.LOST
+    environment.unregister_task(entry.task_id)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "loop"])
@@ -230,9 +262,7 @@ def test_something_else_in_the_place_of_a_file(environment: Environment, kind: s
             path.mkdir()
         case "loop":
             path.symlink_to(path)
-    with pytest.raises(ValueError, match="damaged"):
-        environment.get_task_data(bad.task_id)
-    assert environment.get_all_tasks() == []
+    assert environment.get_task_data(bad.task_id).state is State.LOST
 
 
 def test_a_work_directory_that_cannot_be_used_comes_with_advice(tmp_path: Path) -> None:

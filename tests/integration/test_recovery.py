@@ -207,3 +207,48 @@ def test_a_task_that_removes_its_directory_ends(node: Node) -> None:
     task = node.sh("rm -rf $TASK_RUNNER_DIR")
     wait_until(lambda: task not in node.states())
     assert node.result(node.submit(parameters=["ECHO on"]))["outcome"] == "succeeded"
+
+
+def test_a_log_that_a_task_replaced_blocks_nobody(node: Node) -> None:
+    task = node.sh("rm $TASK_RUNNER_DIR/output.log; mkfifo $TASK_RUNNER_DIR/output.log")
+    node.result(task)
+    for _ in range(8):  # more than there are threads
+        assert node.log_of(task, tail=1) == b""
+        assert node.log_of(task) == b""
+    node.terminate(timeout=5)
+
+
+def test_a_damaged_status_of_a_dead_task_is_lost_and_can_be_deleted(node: Node) -> None:
+    task = node.sh("sleep 600")
+    status = node.status_file(task)
+    node.kill()
+    os.kill(status["process_id"], signal.SIGSTOP)
+    os.kill(status["machine"]["pid"], signal.SIGKILL)
+    os.kill(status["process_id"], signal.SIGKILL)
+    (node.directory(task) / f"{task}.result").write_bytes(b"")
+    node.start()
+    assert node.result(task)["state"] == "lost"
+    assert node.http.delete(f"/v1/tasks/{task}").json() == {"success": True}
+
+
+def test_a_stop_reaches_a_task_runner_that_was_stopped(node: Node) -> None:
+    task = node.sh("sleep 600")
+    os.kill(node.status_file(task)["process_id"], signal.SIGSTOP)
+    node.http.post(f"/v1/tasks/{task}/stop")
+    assert node.result(task)["outcome"] == "canceled"
+
+
+def test_a_task_that_removes_its_lock_gets_no_second_task_runner(
+    node: Node, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    task = node.sh(f"rm $TASK_RUNNER_DIR/lock; until [ -e {gate} ]; do sleep 0.02; done; echo end")
+    wait_until(lambda: not (node.directory(task) / "lock").exists())
+    owner = node.status_file(task)["process_id"]
+    node.kill()
+    node.start()
+    wait_until(lambda: (node.directory(task) / "lock").exists())  # a second one has come by
+    gate.touch()
+    assert node.result(task)["outcome"] == "succeeded"
+    assert node.status_file(task)["process_id"] == owner
+    assert node.output(task) == "end\n"

@@ -30,7 +30,7 @@ CANCELED = ("canceled", -1)
 
 
 def assert_nothing_is_left(work_dir: str) -> None:
-    assert processes_of(Path(work_dir)) == set()
+    wait_until(lambda: not processes_of(Path(work_dir)), timeout=1)
 
 
 def said(entry: Entry) -> list[bytes]:

@@ -189,7 +189,7 @@ except OSError as problem:
     print(problem)
 """
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
-    assert b"disk is full" in done.stdout
+    assert b"No space left on device" in done.stdout
     assert read_json(path) == {"old": True}
     assert os.listdir(tmp_path) == ["file"]
 
@@ -217,7 +217,6 @@ def test_of_several_that_create_it_one_does(tmp_path: Path, attempt: int) -> Non
 def test_the_names_of_the_files() -> None:
     directory = TaskDir.of("/work", "a.b")
     assert directory.path == "/work/task-a.b"
-    assert TaskDir.at("/work/task-a.b").task_id == "a.b"
     assert directory.status == "/work/task-a.b/a.b.result"
     here = TaskDir("/scratch", "cli", results="/here")
     assert (here.status, here.output, here.files) == (

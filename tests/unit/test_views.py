@@ -32,7 +32,7 @@ RECORD: dict[str, Any] = {
     "status": {"progress": 1},
     "process_id": 77,
     "output_size": 12,
-    "stop": {"why": "canceled", "at": "2026-11-24T09:00:02.500000+00:00"},
+    "stop": {"reason": "canceled", "at": "2026-11-24T09:00:02.500000+00:00"},
     "usage": {"user_seconds": 0.5, "system_seconds": 0.25, "max_rss_bytes": 4096},
     # What is nobody's business:
     "host": "h",
