@@ -101,6 +101,8 @@ def _become_task_runner(request: dict[str, str], reply: socket.socket) -> NoRetu
 
         if TaskRunner(directory).run(started) is None:
             _answer(reply, held=True)
+    except ValueError as problem:  # a damaged file; who asked tells of it
+        _answer(reply, error=str(problem))
     except BaseException as problem:  # the end of the process: reported, to whoever still listens
         with suppress(OSError), open(directory.runner_log, "a") as log:
             log.write(traceback.format_exc())

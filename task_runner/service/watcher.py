@@ -170,7 +170,8 @@ class Watcher:
         return seen.state
 
     async def _finish(self, directory: TaskDir, seen: Observation) -> None:
-        if not seen.state.is_over:  # a verdict was refused: somebody is alive after all
+        unjudged = seen.state is State.LOST and "judged_at" not in seen.record
+        if unjudged or not seen.state.is_over:  # the verdict was refused: somebody lives after all
             log.warning("%s is %s after all", directory.task_id, seen.state)
             return  # Recovery looks at it again
         claimed = await self._index.finish(directory.task_id, seen)

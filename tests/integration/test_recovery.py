@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.node import Node, running_node
-from tests.task_processes import processes_of
+from tests.task_processes import kill_all_of, processes_of
 from tests.waiting import wait_until
 
 
@@ -220,11 +220,8 @@ def test_a_log_that_a_task_replaced_blocks_nobody(node: Node) -> None:
 
 def test_a_damaged_status_of_a_dead_task_is_lost_and_can_be_deleted(node: Node) -> None:
     task = node.sh("sleep 600")
-    status = node.status_file(task)
     node.kill()
-    os.kill(status["process_id"], signal.SIGSTOP)
-    os.kill(status["machine"]["pid"], signal.SIGKILL)
-    os.kill(status["process_id"], signal.SIGKILL)
+    kill_all_of(node.directory(task))
     (node.directory(task) / f"{task}.result").write_bytes(b"")
     node.start()
     assert node.result(task)["state"] == "lost"
