@@ -24,6 +24,11 @@ def kill(pid: int) -> None:
     wait_until(lambda: not is_running(pid))
 
 
+def suspend(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: ") T " in Path(f"/proc/{pid}/stat").read_text())
+
+
 def kill_task_runner(entry: Entry) -> None:
     kill(record_of(entry)["process_id"])
 
@@ -171,7 +176,7 @@ def test_a_stop_goes_on_and_does_not_disturb_the_clean_up(
 def test_a_stop_that_was_only_noted_is_carried_out(environment: Environment) -> None:
     task = script("trap 'echo bye; exit' TERM; echo ready; while :; do sleep 0.05; done")
     entry = begin(environment, task, b"ready")
-    os.kill(record_of(entry)["process_id"], signal.SIGSTOP)
+    suspend(record_of(entry)["process_id"])
     environment.stop_task(entry.task_id)
     kill_task_runner(entry)
     adopt(environment, entry)

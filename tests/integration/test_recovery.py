@@ -244,7 +244,7 @@ def test_a_task_that_removes_its_lock_gets_no_second_task_runner(
     owner = node.status_file(task)["process_id"]
     node.kill()
     node.start()
-    wait_until(lambda: (node.directory(task) / "lock").exists())  # a second one has come by
+    wait_until((node.directory(task) / "lock").exists)  # a second one has come by
     gate.touch()
     assert node.result(task)["outcome"] == "succeeded"
     assert node.status_file(task)["process_id"] == owner
