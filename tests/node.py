@@ -38,17 +38,17 @@ class Node:
         self.port = free_port()
         self.log = work_dir.with_name(f"node-{self.port}.log")
         words = [word.format(port=self.port) for word in SERVERS[server]]
-        self._argv = [sys.executable, "-m", words[0], *options, *words[1:]]
-        self._env = {**os.environ, "TASK_RUNNER_WORK_DIR": str(work_dir), **env}
+        self.argv = [sys.executable, "-m", words[0], *options, *words[1:]]
+        self.env = {**os.environ, "TASK_RUNNER_WORK_DIR": str(work_dir), **env}
         self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Node":
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._argv,
+                self.argv,
                 cwd=ROOT,
-                env=self._env,
+                env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from task_runner.lib.process import read_file
+
 Handler = Callable[[int, FrameType | None], object]
 
 
@@ -40,15 +42,22 @@ def _both(standing: Handler, loop: asyncio.AbstractEventLoop, closing: asyncio.E
 
 
 def end_with_supervisor() -> None:
-    """Stop this worker when the process that supervises it is killed.
+    """Stop this worker when the process that supervises it is killed, or was killed already.
 
     gunicorn's and uvicorn's workers go on without their master, and keep the port from the next
     one. A server that runs alone is left alone: its parent is just who happened to start it.
     """
-    if "gunicorn.arbiter" not in sys.modules and multiprocessing.parent_process() is None:
-        return
-    pidfd = os.pidfd_open(os.getppid())
     loop = asyncio.get_running_loop()
+    if "gunicorn.arbiter" in sys.modules:
+        supervisor, is_orphan = os.getppid(), not _is_our_master(os.getppid())
+    elif (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
+        supervisor, is_orphan = parent.pid, os.getppid() != parent.pid
+    else:
+        return
+    if is_orphan:
+        loop.call_soon(signal.raise_signal, signal.SIGTERM)
+        return
+    pidfd = os.pidfd_open(supervisor)
 
     def stop() -> None:
         loop.remove_reader(pidfd)
@@ -56,3 +65,15 @@ def end_with_supervisor() -> None:
         signal.raise_signal(signal.SIGTERM)
 
     loop.add_reader(pidfd, stop)
+
+
+def _is_our_master(pid: int) -> bool:
+    """Say whether a process is the gunicorn that forked this one: it has the same command line.
+
+    Where `setproctitle` is installed both have a title instead, `gunicorn: master [...]`.
+    """
+    try:
+        theirs, ours = (read_file(f"/proc/{one}/cmdline") for one in (pid, "self"))
+    except OSError:  # gone
+        return False
+    return theirs == ours or theirs.startswith(b"gunicorn: master")

@@ -54,7 +54,11 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(error, _known)
 
 
-async def _bad_request(_request: Request, error: Exception) -> JSONResponse:
+async def _bad_request(request: Request, error: Exception) -> JSONResponse:
+    kind = request.headers.get("content-type", "none")
+    if request.method == "POST" and "json" not in kind:
+        detail = f"the body must be JSON, with `Content-Type: application/json`; it is {kind!r:.80}"
+        return problem(HTTPStatus.BAD_REQUEST, detail)
     found = cast("RequestValidationError", error).errors()
     errors = [{"field": _field(one["loc"]), "detail": one["msg"]} for one in found]
     first = errors[0]

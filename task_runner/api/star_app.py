@@ -16,6 +16,8 @@ from task_runner.lib.errors import WorkDirError
 from task_runner.service.service import TaskService
 from task_runner.service.settings import Settings
 
+CANNOT_LOAD = 4
+"""The exit code at which gunicorn gives up instead of trying again (its APP_LOAD_ERROR)."""
 DESCRIPTION = """Starts and monitors tasks. Each is a durable process with its own directory, a live
 log and an exact result; it goes on while this service is restarted, upgraded or killed."""
 
@@ -55,7 +57,8 @@ def _settings() -> Settings:
         settings = Settings()
         prepare(settings.work_dir)
     except (ValueError, WorkDirError, OSError) as problem:
-        sys.exit(f"task_runner: {problem}")
+        print(f"task_runner: {problem}", file=sys.stderr)
+        sys.exit(CANNOT_LOAD)
     return settings
 
 

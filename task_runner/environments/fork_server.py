@@ -13,9 +13,10 @@ import resource
 import signal
 import socket
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import NoReturn
+
+from task_runner.lib import fork_hooks
 
 REQUEST_LIMIT = 16384
 
@@ -45,7 +46,7 @@ def serve(control_fd: int, open_files: int) -> None:
 
 def _prepare(open_files: int) -> None:
     """Load what every task needs, once, and leave the signals as TaskRunner wants to find them."""
-    with _no_fork_hooks():
+    with fork_hooks.postponed():
         import logging  # noqa: F401
     import task_runner.lib.runner  # noqa: F401
     from task_runner.lib import machine_process, process, registry
@@ -69,21 +70,6 @@ def _prepare(open_files: int) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-
-
-@contextmanager
-def _no_fork_hooks() -> Iterator[None]:
-    """Keep modules from registering what they do after every fork.
-
-    `threading` and `logging` make all their locks anew then, in case another thread held one. There
-    is no other thread here, and it would copy some 130 pages for each process of each task.
-    """
-    register = os.register_at_fork
-    os.register_at_fork = lambda **_hooks: None
-    try:
-        yield
-    finally:
-        os.register_at_fork = register
 
 
 def _become_task_runner(request: dict[str, str], reply: socket.socket) -> NoReturn:

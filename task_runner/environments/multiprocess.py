@@ -17,7 +17,7 @@ from typing import NamedTuple
 from task_runner.environments.fork_client import ForkClient, Launch
 from task_runner.environments.work_dir import WorkDir
 from task_runner.lib.clock import since_boot, timestamp
-from task_runner.lib.errors import TaskActiveError, TaskNotFoundError, TaskRunnerError
+from task_runner.lib.errors import StartError, TaskActiveError, TaskNotFoundError, TaskRunnerError
 from task_runner.lib.observe import Observation, machine_alive, observe
 from task_runner.lib.process import host
 from task_runner.lib.state import State
@@ -151,8 +151,13 @@ class MultiprocessEnvironment:
         """
         if observe(directory).state.is_over:
             return
-        create_exclusive(directory.stop, {"at": timestamp(), "host": host()})
-        pidfd = directory.open_holder()
+        try:
+            create_exclusive(directory.stop, {"at": timestamp(), "host": host()})
+            pidfd = directory.open_holder()
+        except OSError as problem:  # the disk is full, perhaps because of this very task
+            pidfd = directory.open_holder()
+            if pidfd is None:
+                raise StartError(f"a stop cannot be noted: {problem}") from problem
         if pidfd is None:
             os.close(self.launch(directory).pidfd)
             return

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from task_runner.lib import process, registry
+from task_runner.lib import fork_hooks, process, registry
 from task_runner.lib.clock import timestamp
 from task_runner.lib.machine import Command, TaskCanceled
 from task_runner.lib.task import Task
@@ -190,7 +190,8 @@ def _write_all(fd: int, data: bytes) -> None:
 
 def _run(machine: Any, task: Task, report: int) -> int:
     _log_to_output()
-    gc.enable()  # the fork server had no use for it
+    gc.enable()  # the fork server had no use for these two
+    fork_hooks.register()
     words = _words_of(lambda: _cancelable(machine.run, task, report))
     if hasattr(machine, "cleanup"):
         ending = _words_of(lambda: machine.cleanup(task))

@@ -315,7 +315,7 @@ class TaskRunner:
             try:
                 self._status.finish(result, usage, self._output.size)
                 return
-            except FileNotFoundError:  # the whole directory was removed: there is no place for it
+            except (FileNotFoundError, IsADirectoryError):  # the task took away the place for it
                 return
             except OSError as problem:
                 self._note(f"the result cannot be written yet: {problem}")

@@ -11,7 +11,7 @@ import pytest
 from task_runner.environments.multiprocess import Entry, MultiprocessEnvironment
 from task_runner.lib.clock import since_boot
 from task_runner.lib.state import State
-from task_runner.lib.task_dir import write_atomic
+from task_runner.lib.task_dir import create_exclusive, write_atomic
 from tests.task_processes import is_running, processes_of
 from tests.tasks import begin, echo, ending, finish, left_in, output_of, record_of, script, stop
 from tests.waiting import wait_until
@@ -176,12 +176,17 @@ def test_a_stop_goes_on_and_does_not_disturb_the_clean_up(
 def test_a_stop_that_was_only_noted_is_carried_out(environment: Environment) -> None:
     task = script("trap 'echo bye; exit' TERM; echo ready; while :; do sleep 0.05; done")
     entry = begin(environment, task, b"ready")
-    suspend(record_of(entry)["process_id"])
-    environment.stop_task(entry.task_id)
+    assert create_exclusive(f"{entry.work_dir}/stop.json", {"at": "now"})
     kill_task_runner(entry)
     adopt(environment, entry)
     assert ending(finish(environment, entry)) == ("canceled", -1)
     assert output_of(entry).endswith(b"bye\n")
+
+
+def test_a_task_runner_that_was_suspended_hears_the_stop(environment: Environment) -> None:
+    entry = begin(environment, script("echo ready; sleep 60"), b"ready")
+    suspend(record_of(entry)["process_id"])
+    assert ending(stop(environment, entry)) == ("canceled", -1)
 
 
 @pytest.mark.parametrize("change", [{"start_ticks": 1}, {"boot_id": "another"}])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.node import running_node
+
 PROBE = """
 import json, sys
 from task_runner.lib.errors import ValidationError
@@ -74,3 +76,18 @@ def test_without_the_package_the_machine_is_unknown() -> None:
     assert isinstance(answer, dict)
     assert answer["field"] == "machine"
     assert "there is no 'countdown'" in str(answer["detail"])
+
+
+def test_an_installed_machine_runs_on_a_node(site: Path, tmp_path: Path) -> None:
+    with running_node(tmp_path / "work", PYTHONPATH=str(site)) as node:
+        task = node.submit("countdown", {"from": 3})
+        result = node.result(task)
+        assert (result["outcome"], result["status"]) == ("succeeded", {"progress": 1.0})
+        *counted, lift_off, over = node.output(task).splitlines()
+        assert counted == ["3", "2", "1"]
+        assert lift_off.endswith("INFO [countdown] lift-off")
+        assert over.endswith("INFO [countdown] the countdown from 3 is over")
+        stopped = node.submit("countdown", {"from": 1000})
+        node.http.post(f"/v1/tasks/{stopped}/stop")
+        assert node.result(stopped)["outcome"] == "canceled"
+        assert "the countdown from 1000 is over" in node.output(stopped)

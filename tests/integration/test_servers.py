@@ -15,7 +15,7 @@ import httpx2
 import pytest
 import trustme
 
-from tests.node import ROOT, Node, free_port, running_node
+from tests.node import ROOT, SERVERS, Node, free_port, running_node
 from tests.waiting import wait_until
 
 
@@ -213,3 +213,31 @@ def port_is_open(port: int) -> bool:
     except httpx2.TransportError:
         return False
     return True
+
+
+def test_gunicorn_gives_up_when_the_work_directory_cannot_be_used() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", *(word.format(port=free_port()) for word in SERVERS["gunicorn"])],
+        cwd=ROOT,
+        env={**os.environ, "TASK_RUNNER_WORK_DIR": "/proc/1/task_runner"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert ended.stderr.count("cannot be used") == 1
+    assert "TASK_RUNNER_WORK_DIR" in ended.stderr
+
+
+def test_a_worker_whose_master_died_while_it_started_ends(tmp_path: Path) -> None:
+    node = Node(tmp_path / "work")
+    with node.log.open("ab") as log:
+        node.process = subprocess.Popen(
+            node.argv, cwd=ROOT, env=node.env, stdout=log, stderr=log, start_new_session=True
+        )
+    wait_until(lambda: "Booting worker" in node.log.read_text())
+    node.process.kill()
+    node.process.wait()
+    wait_until(lambda: not port_is_open(node.port))
+    node.close()

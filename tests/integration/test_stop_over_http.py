@@ -1,5 +1,7 @@
 """Stops over HTTP: of tasks that run, wait, clean up, refuse, or are over."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.node import Node, running_node
@@ -93,3 +95,19 @@ def test_a_time_out_holds_while_the_service_is_down(node: Node) -> None:
     wait_until(lambda: "finished_at" in node.status_file(task))
     node.start()
     assert node.result(task)["outcome"] == "timeout"
+
+
+def test_many_stops_at_once(node: Node) -> None:
+    task = node.submit(parameters=["SLEEP 600", "CLEANUP", "ECHO cleaned"])
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda _: node.http.post(f"/v1/tasks/{task}/stop"), range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert node.output(task) == "cleaned\n"
+
+
+def test_what_cannot_be_removed_by_python_is_removed(node: Node) -> None:
+    deep = "import os\nfor _ in range(1500):\n os.mkdir('d')\n os.chdir('d')"
+    task = node.submit("command", {"argv": [sys.executable, "-c", deep]})
+    assert node.result(task)["outcome"] == "succeeded"
+    assert node.http.delete(f"/v1/tasks/{task}").status_code == 200
+    assert list((node.work_dir / ".staging").glob("*/*")) == []
