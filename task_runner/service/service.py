@@ -131,6 +131,8 @@ class TaskService:
                 await self.index.finish(task_id, seen)
             if seen.state is State.LOST and "judged_at" not in seen.record:
                 return row  # its TaskRunner is yet to tidy up: what is left of the log may come
+            if seen.state is State.CREATED and row.record:
+                return row  # its status file was removed from outside
             row = row._replace(state=seen.state, over=seen.state.is_over, record=seen.record)
         return row
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.node import Node, running_node
-from tests.task_processes import kill_all_of, processes_of
+from tests.task_processes import kill_all_of
 from tests.waiting import wait_until
 
 
@@ -194,10 +194,10 @@ def test_a_task_that_removed_its_status_file_is_not_started_again(
 ) -> None:
     ran = tmp_path / "ran"
     task = node.sh(f"echo x >> {ran}; rm $TASK_RUNNER_DIR/*.result; sleep 600")
+    owner = node.view(task)["processId"]
     wait_until(lambda: not (node.directory(task) / f"{task}.result").exists())
-    pids = [process.pid for process in processes_of(node.directory(task))]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    os.kill(owner, signal.SIGKILL)  # first: it must not see the end of its machine
+    kill_all_of(node.directory(task))
     result = node.result(task)
     assert (result["state"], result["exitCode"]) == ("lost", None)
     assert ran.read_text() == "x\n"

@@ -215,9 +215,9 @@ def test_of_several_that_create_it_one_does(tmp_path: Path, attempt: int) -> Non
 
 
 def test_the_names_of_the_files() -> None:
-    directory = TaskDir.of("/work", "a.b")
-    assert directory.path == "/work/task-a.b"
-    assert directory.status == "/work/task-a.b/a.b.result"
+    directory = TaskDir.of("/srv", "a.b")
+    assert directory.path == "/srv/task-a.b"
+    assert directory.status == "/srv/task-a.b/a.b.result"
     here = TaskDir("/scratch", "cli", results="/here")
     assert (here.status, here.output, here.files) == (
         "/here/cli.result",
