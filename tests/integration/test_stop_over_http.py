@@ -22,8 +22,7 @@ def wait_for_output(node: Node, task: str, text: str) -> None:
 
 def test_a_stop_runs_the_clean_up(node: Node) -> None:
     task = node.submit(parameters=["ECHO begin", "SLEEP 600", "CLEANUP", "ECHO cleaned"])
-    wait_until((node.directory(task) / "output.log").exists)
-    wait_until(lambda: "begin" in node.output(task))
+    wait_for_output(node, task, "begin")
     view = stop(node, task)
     assert (view["state"], view["outcome"], view["exitCode"]) == ("exited", "canceled", -1)
     assert node.output(task) == "begin\ncleaned\n"
@@ -44,7 +43,7 @@ def test_a_stop_that_takes_long_says_so(node: Node, tmp_path: Path) -> None:
         "while :; do sleep 0.05; done",
         gracePeriod=60,
     )
-    wait_until((node.directory(task) / "output.log").exists)
+    wait_for_output(node, task, "ready")
     view = stop(node, task)
     assert view["state"] == "stopping"
     assert node.states()[task] == "stopping"
@@ -56,7 +55,7 @@ def test_a_stop_that_takes_long_says_so(node: Node, tmp_path: Path) -> None:
 
 def test_what_ignores_the_stop_is_killed_after_the_grace_period(node: Node) -> None:
     task = node.sh("trap '' TERM; echo ready; while :; do sleep 0.05; done", gracePeriod=0.3)
-    wait_until((node.directory(task) / "output.log").exists)
+    wait_for_output(node, task, "ready")
     stop(node, task)
     result = node.result(task)
     assert (result["outcome"], result["signal"]) == ("canceled", "SIGKILL")
