@@ -125,22 +125,28 @@ def test_mutual_tls(tmp_path: Path) -> None:
         node.close()
 
 
-def test_an_unusable_work_directory_is_one_clear_message() -> None:
-    work_dir = Path("/proc/1/task_runner")
+def failed_start(server: str, **env: str) -> str:
+    """Start a server that cannot start; return what it told."""
     ended = subprocess.run(
-        [sys.executable, "-m", "uvicorn", "--factory", "task_runner.api.star_app:create_app"],
+        [sys.executable, "-m", *(word.format(port=free_port()) for word in SERVERS[server])],
         cwd=ROOT,
-        env={**os.environ, "TASK_RUNNER_WORK_DIR": str(work_dir)},
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert ended.returncode != 0
-    assert "Traceback" not in ended.stderr
-    assert f"the work directory {work_dir} cannot be used" in ended.stderr
-    assert f"sudo install -d -m 0700 -o {getpass.getuser()} {work_dir}" in ended.stderr
-    assert "TASK_RUNNER_WORK_DIR" in ended.stderr
+    return ended.stderr
+
+
+def test_an_unusable_work_directory_is_one_clear_message() -> None:
+    work_dir = Path("/proc/1/task_runner")
+    told = failed_start("uvicorn", TASK_RUNNER_WORK_DIR=str(work_dir))
+    assert "Traceback" not in told
+    assert f"the work directory {work_dir} cannot be used" in told
+    assert f"sudo install -d -m 0700 -o {getpass.getuser()} {work_dir}" in told
+    assert "TASK_RUNNER_WORK_DIR" in told
 
 
 def test_the_configuration_file_and_the_environment_above_it(tmp_path: Path) -> None:
@@ -169,22 +175,11 @@ def test_a_wrong_configuration_is_one_clear_message(tmp_path: Path, content: str
     conf = tmp_path / "conf.json"
     if content is not None:
         conf.write_text(content)
-    ended = subprocess.run(
-        [sys.executable, "-m", "uvicorn", "--factory", "task_runner.api.star_app:create_app"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "TASK_RUNNER_WORK_DIR": str(tmp_path / "work"),
-            "TASK_RUNNER_CONF": str(conf),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    told = failed_start(
+        "uvicorn", TASK_RUNNER_WORK_DIR=str(tmp_path / "work"), TASK_RUNNER_CONF=str(conf)
     )
-    assert ended.returncode != 0
-    assert "Traceback" not in ended.stderr
-    assert ended.stderr.startswith("task_runner: ")
+    assert "Traceback" not in told
+    assert told.startswith("task_runner: ")
 
 
 def test_who_is_served(node_for_all: Node) -> None:
@@ -216,18 +211,9 @@ def port_is_open(port: int) -> bool:
 
 
 def test_gunicorn_gives_up_when_the_work_directory_cannot_be_used() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", *(word.format(port=free_port()) for word in SERVERS["gunicorn"])],
-        cwd=ROOT,
-        env={**os.environ, "TASK_RUNNER_WORK_DIR": "/proc/1/task_runner"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert ended.returncode != 0
-    assert ended.stderr.count("cannot be used") == 1
-    assert "TASK_RUNNER_WORK_DIR" in ended.stderr
+    told = failed_start("gunicorn", TASK_RUNNER_WORK_DIR="/proc/1/task_runner")
+    assert told.count("cannot be used") == 1
+    assert "TASK_RUNNER_WORK_DIR" in told
 
 
 def test_a_worker_whose_master_died_while_it_started_ends(tmp_path: Path) -> None:
