@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from task_runner.api.problems import problem
 
+PAGES_REFUSED = "requests made by pages of other sites are refused"
+OTHER_SITES = ("cross-site", "same-site")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -18,6 +20,8 @@ class Guard:
 
     A browser sends the name it asked for in `Host`, and in `Origin` the site whose page made the
     request: both keep pages from elsewhere out, also with a name that was rebound to 127.0.0.1.
+    A page on another port of this host is told by `Sec-Fetch-Site` (W3C Fetch Metadata); it may
+    only lead here, by a link.
     """
 
     def __init__(
@@ -46,7 +50,9 @@ class Guard:
                 "this is not the host that the Host header names; see the setting host_names",
             )
         if "origin" in headers and not self._is_known(headers["origin"]):
-            return HTTPStatus.FORBIDDEN, "requests made by pages of other sites are refused"
+            return HTTPStatus.FORBIDDEN, PAGES_REFUSED
+        if headers.get("sec-fetch-site") in OTHER_SITES and not _is_link(scope, headers):
+            return HTTPStatus.FORBIDDEN, PAGES_REFUSED
         return None
 
     def _is_known(self, url: str) -> bool:
@@ -54,6 +60,12 @@ class Guard:
             return (urlsplit(url).hostname or "") in self._names
         except ValueError:
             return False
+
+
+def _is_link(scope: Scope, headers: Headers) -> bool:
+    """Say whether the request opens a page in a tab of its own, not in a frame."""
+    opens_a_page = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    return scope["method"] == "GET" and opens_a_page == ("navigate", "document")
 
 
 def _is_loopback(client: tuple[str, int] | None) -> bool:

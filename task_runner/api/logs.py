@@ -28,11 +28,15 @@ router = APIRouter(prefix="/v1/tasks", tags=["log"])
 class Part:
     """Where the answer begins, whether it goes on, and which entries are in it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  - called by FastAPI, by name
         self,
         follow: Annotated[bool, Query(description="Go on until the task is over.")] = False,
         offset: Annotated[
             int | None, Query(ge=0, lt=1 << 63, description="Begin at this byte.")
+        ] = None,
+        before: Annotated[
+            int | None,
+            Query(ge=0, lt=1 << 63, description="Only entries that end at this byte or before."),
         ] = None,
         tail: Annotated[int | None, Query(ge=0, description="Begin so many lines ago.")] = None,
         since: Annotated[
@@ -50,6 +54,7 @@ class Part:
             raise ValidationError("the time needs a zone, as in 2026-11-24T09:00:00Z", "since")
         self.follow = follow
         self.offset = offset
+        self.before = before
         self.tail = tail
         self.since = since
         self.level = level
@@ -90,15 +95,16 @@ async def log(
     bytes are what the task wrote, and `Range` and `ETag` work as for a file.
     """
     entries = NDJSON in request.headers.get("accept", "")
-    if part.level and not entries:
-        raise ValidationError(f"it needs `Accept: {NDJSON}`", "level")
+    for name in ("level", "before"):
+        if getattr(part, name) is not None and not entries:
+            raise ValidationError(f"it needs `Accept: {NDJSON}`", name)
     changed = asyncio.Event()
     stream = await service.open_log(task_id, changed)
     if part.is_whole and not entries:
         return await _file(request, stream)
     start = await part.start(stream)
     if entries:
-        blocks = stream.entries(start, follow=part.follow, min_level=part.level)
+        blocks = stream.entries(start, part.before, follow=part.follow, min_level=part.level)
     else:
         blocks = stream.text(start, follow=part.follow)
     body = _while_watched(service, task_id, changed, blocks)

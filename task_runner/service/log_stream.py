@@ -30,6 +30,12 @@ class Sight(NamedTuple):
     result: Result | None
     growth: Growth | None
 
+    def before(self, stop: int | None) -> "Sight":
+        """Return what of it is before an offset; where that is not all, there is no result yet."""
+        if stop is None or stop >= self.extent.size:
+            return self
+        return Sight(self.extent._replace(size=stop), None, self.growth)
+
 
 class LogStream:
     """Reads the log of a task. One object for each request.
@@ -96,10 +102,16 @@ class LogStream:
                     return
 
     async def entries(
-        self, start: int = 0, *, follow: bool = False, min_level: str | None = None
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        follow: bool = False,
+        min_level: str | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Give the log as NDJSON, many lines at once; `start` may be in the middle of a line.
 
+        With `stop`, only entries that end there or before, and no result when there is more.
         When the task is over, a last line with its result follows the last entry; there is none
         when the stream ends for another reason: the service closes, or nobody follows a task that
         is under way. Entries below `min_level` (a key of LEVELS) are left out; what has no level
@@ -109,7 +121,8 @@ class LogStream:
         lowest = LEVELS[min_level] if min_level else 0
         position, head = start, None
         async with aclosing(self._sights(follow=follow)) as sights:
-            async for sight in sights:
+            async for now in sights:
+                sight = now.before(stop)
                 final = sight.result is not None
                 while position < sight.extent.size and not self._closes(sight):
                     wanted = Wanted(self._log, self._index, position, head, lowest, final)
@@ -122,6 +135,8 @@ class LogStream:
                         break
                 if sight.result is not None and not self._closes(sight):
                     yield json.dumps({"end": True, **sight.result}).encode() + b"\n"
+                if stop is not None and stop <= now.extent.size:
+                    return
 
     def _closes(self, sight: Sight) -> bool:
         """Say whether the service closes. Who does not follow still gets all: it has an end."""

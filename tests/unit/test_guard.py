@@ -1,5 +1,6 @@
 import asyncio
 import json
+from collections.abc import Mapping
 
 import pytest
 from starlette.responses import PlainTextResponse
@@ -20,6 +21,8 @@ def answer_to(
     allow_remote_clients: bool = False,
     host_names: tuple[str, ...] = (),
     kind: str = "http",
+    method: str = "GET",
+    fetch: Mapping[str, str] | None = None,
 ) -> tuple[int, bytes]:
     """Return status and body of the answer; 200 and `served` come from behind the guard."""
     guard = Guard(
@@ -27,10 +30,10 @@ def answer_to(
         allow_remote_clients=allow_remote_clients,
         host_names=host_names,
     )
-    headers = {"host": host, "origin": origin}
+    headers = {"host": host, "origin": origin, **(fetch or {})}
     scope: Scope = {
         "type": kind,
-        "method": "GET",
+        "method": method,
         "path": "/",
         "client": client,
         "headers": [
@@ -207,3 +210,27 @@ def test_what_is_no_request_passes() -> None:
 
     asyncio.run(guard({"type": "lifespan"}, nothing, nothing))  # type: ignore[arg-type]
     assert passed == ["lifespan"]
+
+
+def fetch(site: str, mode: str = "cors", dest: str = "empty") -> dict[str, str]:
+    return {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_page_on_another_port_may_ask_for_nothing(site: str, method: str) -> None:
+    origin = "http://localhost:9999"
+    for mode, dest in [("no-cors", "empty"), ("no-cors", "script"), ("cors", "empty")]:
+        assert not is_served(origin=origin, method=method, fetch=fetch(site, mode, dest))
+    assert not is_served(method=method, fetch=fetch(site, "navigate", "iframe"))
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_on_another_port_may_only_link_here(site: str) -> None:
+    assert is_served(fetch=fetch(site, "navigate", "document"))
+    assert not is_served(method="POST", fetch=fetch(site, "navigate", "document"))
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+def test_our_own_pages_are_served(site: str) -> None:
+    assert is_served(method="POST", origin="http://localhost:8000", fetch=fetch(site))

@@ -185,6 +185,28 @@ async def test_levels_and_times(task: FakeTask) -> None:
 
 
 @in_loop
+async def test_a_part_ends_before_a_byte(task: FakeTask) -> None:
+    task.write(LOG)
+    task.end()
+    stream = task.stream()
+    whole = await entries_of(stream.entries())
+    for before in range(len(LOG) + 3):
+        part = await entries_of(stream.entries(0, before))
+        assert part == [entry for entry in whole if entry.get("offset", len(LOG)) <= before]
+    first = whole[0]["offset"]
+    assert await entries_of(stream.entries(first, whole[2]["offset"], follow=True)) == whole[1:3]
+
+
+@in_loop
+async def test_a_part_that_is_followed_is_complete_when_more_is_there(task: FakeTask) -> None:
+    stream = task.stream()
+    task.write(b"a\n")
+    part = asyncio.create_task(entries_of(stream.entries(0, 3, follow=True)))
+    task.write(b"bcd\n")
+    assert [entry["message"] for entry in await part] == ["a"]
+
+
+@in_loop
 async def test_a_running_task_without_following(task: FakeTask) -> None:
     task.write(b"a\nb")
     entries = await entries_of(task.stream().entries())
