@@ -12,6 +12,7 @@ from task_runner.api import closing, events, logs, node, openapi, problems, task
 from task_runner.api.body_limit import BodyLimit
 from task_runner.api.guard import Guard
 from task_runner.environments.work_dir import prepare
+from task_runner.lib import fault_points
 from task_runner.lib.errors import WorkDirError
 from task_runner.service.service import TaskService
 from task_runner.service.settings import Settings
@@ -56,6 +57,8 @@ def _settings() -> Settings:
     try:
         settings = Settings()
         prepare(settings.work_dir)
+        if settings.fault_points:
+            fault_points.switch_on(settings.fault_points)
     except (ValueError, WorkDirError, OSError) as problem:
         print(f"task_runner: {problem}", file=sys.stderr)
         sys.exit(CANNOT_LOAD)

@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from task_runner.lib import fault_points
 from task_runner.lib.errors import StartError
 from task_runner.lib.process import short_environment
 from task_runner.lib.task_dir import TaskDir
@@ -28,7 +29,7 @@ PACKAGE_PARENT = os.path.abspath(f"{__file__}/../../..")
 BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from task_runner.environments.fork_server import serve; "
-    "serve(int(sys.argv[2]), int(sys.argv[3]))"
+    "serve(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"
 )
 
 
@@ -93,9 +94,10 @@ class ForkClient:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         paths = json.dumps([*(os.path.abspath(path) for path in sys.path), PACKAGE_PARENT])
+        arguments = (str(OPEN_FILES), fault_points.plans())
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-S", "-c", BOOT, paths, str(theirs.fileno()), str(OPEN_FILES)],
+                [sys.executable, "-S", "-c", BOOT, paths, str(theirs.fileno()), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env=short_environment(),

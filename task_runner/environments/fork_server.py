@@ -16,24 +16,29 @@ import traceback
 from contextlib import suppress
 from typing import NoReturn
 
-from task_runner.lib import fork_hooks
+from task_runner.lib import fault_points, fork_hooks
+from task_runner.lib.fault_points import Step, reach
 
 REQUEST_LIMIT = 16384
 
 
-def serve(control_fd: int, open_files: int) -> None:
+def serve(control_fd: int, open_files: int, plans: str) -> None:
     """Answer requests until the other end of the control socket is closed.
 
-    `open_files` is the soft limit of open files that tasks get: the service raises its own.
+    `open_files` is the soft limit of open files that tasks get: the service raises its own. `plans`
+    is the directory of fault points, empty when they are off.
     """
     control = socket.socket(fileno=control_fd)
     _prepare(open_files)
+    if plans:
+        fault_points.switch_on(plans)
     while True:
         data, fds, _, _ = socket.recv_fds(control, REQUEST_LIMIT, 1)
         if not data:
             return
         reply = socket.socket(fileno=fds[0])
         try:
+            reach(Step.FORK, json.loads(data)["path"])
             pid = os.fork()
         except OSError as problem:
             _answer(reply, error=f"fork: {problem.strerror}")

@@ -18,6 +18,7 @@ from task_runner.environments.fork_client import ForkClient, Launch
 from task_runner.environments.work_dir import WorkDir
 from task_runner.lib.clock import since_boot, timestamp
 from task_runner.lib.errors import StartError, TaskActiveError, TaskNotFoundError, TaskRunnerError
+from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, machine_alive, observe
 from task_runner.lib.process import host
 from task_runner.lib.state import State
@@ -141,6 +142,7 @@ class MultiprocessEnvironment:
 
     def launch(self, directory: TaskDir) -> Launch:
         """Launch a TaskRunner, to start the task or to go on with it. Raises StartError."""
+        reach(Step.LAUNCH, directory.path)
         return self._forks.launch(directory)
 
     def ask_to_stop(self, directory: TaskDir) -> None:
@@ -152,6 +154,7 @@ class MultiprocessEnvironment:
         if observe(directory).state.is_over:
             return
         try:
+            reach(Step.NOTE_STOP, directory.path)
             create_exclusive(directory.stop, {"at": timestamp(), "host": host()})
             pidfd = directory.open_holder()
         except OSError as problem:  # the disk is full, perhaps because of this very task
@@ -162,6 +165,7 @@ class MultiprocessEnvironment:
             os.close(self.launch(directory).pidfd)
             return
         try:
+            reach(Step.SIGNAL_STOP, directory.path)
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGTERM)
                 signal.pidfd_send_signal(pidfd, signal.SIGCONT)  # it may have been stopped
@@ -176,6 +180,7 @@ class MultiprocessEnvironment:
         """
         with directory.keep_out() as alone:
             if alone and _is_hopeless(directory):
+                reach(Step.JUDGE, directory.path)
                 create_exclusive(directory.verdict, _verdict(state, outcome, error))
         return observe(directory)
 

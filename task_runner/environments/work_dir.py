@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from task_runner.lib.errors import TaskExistsError, WorkDirError
+from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.task import Task, accepted
 from task_runner.lib.task_dir import PREFIX, TaskDir, sync_file, write_atomic
 
@@ -91,6 +92,7 @@ class WorkDir:
 
     def _draft(self, record: dict[str, Any], directory: TaskDir) -> str:
         draft = TaskDir(self._aside(directory), directory.task_id)
+        reach(Step.DRAFT, directory.path)
         os.mkdir(draft.path, 0o700)
         try:
             write_atomic(draft.task, record)
@@ -108,6 +110,7 @@ class WorkDir:
 
     def _publish(self, draft: str, path: str) -> bool:
         try:
+            reach(Step.PUBLISH, path)
             os.rename(draft, path)
         except OSError as problem:
             shutil.rmtree(draft)
@@ -119,16 +122,19 @@ class WorkDir:
 
     def sync(self, directory: TaskDir) -> None:
         """Make a new task survive a power cut."""
+        reach(Step.SYNC, directory.path)
         for path in (directory.task, directory.path, os.path.dirname(directory.path)):
             sync_file(path)
 
     def remove(self, directory: TaskDir) -> None:
         """Remove a task and all its files; it disappears whole. Raises FileNotFoundError."""
         grave = self._aside(directory)
+        reach(Step.BURY, directory.path)
         os.chmod(directory.path, 0o700)  # to move a directory takes the right to write into it
         os.rename(directory.path, grave)
         sync_file(os.path.dirname(directory.path))
         try:
+            reach(Step.REMOVE_FILES, directory.path)
             _remove_tree(grave)
         except OSError as problem:  # the task is gone all the same; `sweep` tries again, one day
             log.warning("not all of %s can be removed: %s", directory.task_id, problem)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from task_runner.lib import fork_hooks, process, registry
 from task_runner.lib.clock import timestamp
+from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.machine import Command, TaskCanceled
 from task_runner.lib.task import Task
 from task_runner.lib.task_dir import TaskDir
@@ -99,6 +100,7 @@ def _child(task: Task, directory: TaskDir, released: int, report: int) -> NoRetu
         os.setsid()
         _default_signals()
         if os.read(released, 1):
+            reach(Step.SETTLE, directory.path)
             _settle(directory)
             report = _keep_only(report)
             code = _work(task, directory, report)

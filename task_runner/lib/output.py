@@ -14,6 +14,8 @@ import termios
 import time
 from contextlib import suppress
 
+from task_runner.lib.fault_points import Step, reach
+
 MARK = struct.Struct("<QQ")
 """An entry of the index: from this offset on, output came at this time (microseconds, epoch)."""
 
@@ -63,6 +65,7 @@ class Output:
             return False
         # Before the bytes: whoever sees them finds their time.
         self._mark(self.size)
+        reach(Step.MOVE, self._index_path)
         moved = self._splice() if self._mirror is None else self._copy()
         self.size += moved
         if self._mirror is not None:
@@ -112,6 +115,7 @@ class Output:
         # Backwards too: after the clock was set, the marks follow it.
         if abs(now - self._marked_at) < MARK_INTERVAL:
             return
+        reach(Step.MARK, self._index_path)
         if self._index is None:
             if not os.path.exists(os.path.dirname(self._index_path)):
                 return  # the task has removed all of it

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from task_runner.lib import process
 from task_runner.lib.clock import since_boot, timestamp
+from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.guarded import Adopted, Child, Guarded
 from task_runner.lib.machine_process import MachineProcess
 from task_runner.lib.outcome import Outcome, result_of
@@ -75,6 +76,7 @@ class TaskRunner:
         task = self._read_task()
         # The machine before all else, though it may not be needed: what this process has written
         # to until the fork would be copied for each of the two. It waits for its release.
+        reach(Step.FORK_MACHINE, self.directory.path)
         machine = MachineProcess(task, self.directory)
         if not self.directory.take_lock():
             machine.abandon()
@@ -129,9 +131,12 @@ class TaskRunner:
         self._open_streams()
         guarded = Child(machine)
         self._status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
+        reach(Step.BEGIN, self.directory.path)
         self._status.begin(process.identity_of(os.getpid()), guarded.identity)
         self._prepare_to_guard(task, guarded)
+        reach(Step.ANNOUNCE, self.directory.path)
         started(self._status.record)
+        reach(Step.RELEASE, self.directory.path)
         machine.release()
         self._guard()
         self._drain()
@@ -140,6 +145,7 @@ class TaskRunner:
         return self._status.record
 
     def _adopt(self, task: Task, record: Record, started: Callable[[Record], None]) -> Record:
+        reach(Step.ADOPT, self.directory.path)
         self._note("this TaskRunner goes on with the machine of one that was killed")
         self._open_streams()
         self._status = StatusFile(self.directory.status, record)
@@ -165,6 +171,7 @@ class TaskRunner:
 
     def _open_streams(self) -> None:
         directory = self.directory
+        reach(Step.OPEN_STREAMS, directory.path)
         with suppress(FileExistsError):
             os.mkdir(directory.files, 0o700)
         self._output = Output(
@@ -239,12 +246,14 @@ class TaskRunner:
 
     def _begin_stop(self, reason: Outcome) -> None:
         self._stop = reason
+        reach(Step.BEGIN_STOP, self.directory.path)
         self._try_hard(lambda: self._status.begin_stop(reason))
         self._kill_at = since_boot() + self._grace_period
         self._ask_to_end()
         self._remind_at = since_boot() + REMINDER
 
     def _ask_to_end(self) -> None:
+        reach(Step.TERMINATE, self.directory.path)
         self._machine.terminate()
         # Noted for an adopter, who is not to ask again.
         self._status.record["stop"]["asked"] = True
@@ -307,12 +316,14 @@ class TaskRunner:
 
     def _finish(self) -> None:
         """Write the result, which must be written, however long that takes."""
+        reach(Step.COLLECT, self.directory.path)
         wait_status, report, usage = self._machine.collect()
         while self._status.hear(self._status_fd):
             pass
         result = result_of(self._stop, wait_status, report)
         while True:
             try:
+                reach(Step.FINISH, self.directory.path)
                 self._status.finish(result, usage, self._output.size)
                 return
             except (FileNotFoundError, IsADirectoryError):  # the task took away the place for it
@@ -322,11 +333,13 @@ class TaskRunner:
                 time.sleep(RETRY_INTERVAL)
 
     def _remove_fifos(self) -> None:
+        reach(Step.TIDY, self.directory.path)
         for fifo in (self.directory.output_fifo, self.directory.status_fifo):
             with suppress(FileNotFoundError):  # the task may have removed it itself
                 os.unlink(fifo)
 
     def _drain(self) -> None:
+        reach(Step.DRAIN, self.directory.path)
         while True:
             try:
                 while self._output.pump():

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.process import read_file
 
 PREFIX = "task-"
@@ -55,6 +56,7 @@ class TaskDir:
         Whoever only keeps TaskRunners out is waited for. Raises FileNotFoundError when the task
         was removed.
         """
+        reach(Step.LOCK, self.path)
         while True:
             fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -150,6 +152,7 @@ def read_json(path: str) -> dict[str, Any] | None:
 def write_atomic(path: str, value: Mapping[str, Any], *, sync: bool = False) -> None:
     """Replace a file whole: a reader sees the old content or the new, never a part."""
     temporary = _write_temporary(path, value, sync=sync)
+    reach(Step.RENAME, path)
     os.rename(temporary, path)
 
 
@@ -170,6 +173,7 @@ def _write_temporary(path: str, value: Mapping[str, Any], *, sync: bool) -> str:
     temporary = f"{head}/.{name}.{os.urandom(4).hex()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        reach(Step.WRITE, path)
         data = encode_json(value).encode()
         if os.write(fd, data) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)

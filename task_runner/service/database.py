@@ -16,6 +16,8 @@ from contextlib import suppress
 from importlib import resources
 from typing import Any, TypeVar
 
+from task_runner.lib.fault_points import Step, reach
+
 Result = TypeVar("Result")
 Operation = Callable[[sqlite3.Connection], Result]
 Job = tuple[Operation[Any], "asyncio.Future[Any]"]
@@ -117,6 +119,7 @@ class Database:
         self._writing.execute("BEGIN IMMEDIATE")
         try:
             results = [(future, operation(self._writing)) for operation, future in jobs]
+            reach(Step.COMMIT)
             self._writing.execute("COMMIT")
         except BaseException:
             if self._writing.in_transaction:

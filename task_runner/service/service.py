@@ -10,6 +10,7 @@ from typing import Any
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.errors import TaskActiveError, TaskExistsError, TaskNotFoundError
+from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, observe
 from task_runner.lib.state import State
 from task_runner.lib.task import Task, task_from_dict, task_from_record
@@ -94,6 +95,7 @@ class TaskService:
         if await self._add(directory, asked):
             state = await self._watcher.start(directory.task_id)
         await synced
+        reach(Step.ANSWER, directory.path)
         return directory.task_id, state
 
     def _accept(self, fields: dict[str, Any]) -> tuple[TaskDir, dict[str, Any]]:
@@ -207,6 +209,7 @@ class TaskService:
             await in_thread(self._threads, self._environment.remove, self.directory(task_id))
         except FileNotFoundError:  # somebody else was faster, or died halfway
             log.info("the directory of %s is gone already", task_id)
+        reach(Step.FORGET, self.directory(task_id).path)
         await self.index.remove(task_id)
         self.changes.tell(task_id)
 

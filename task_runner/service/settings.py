@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     """Names in the `Host` header that are accepted besides those of the loopback."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
     """The largest request that is read."""
+    fault_points: str | None = None
+    """For tests: a directory of planned faults, see `lib/fault_points.py`. Off, as it should be."""
     logging: dict[str, Any] | None = None
     """A dictConfig for Python's logging; belongs to the mesh."""
     request_authorization: Any = None

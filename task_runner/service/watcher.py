@@ -13,6 +13,7 @@ from typing import Any
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.errors import StartError
+from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, machine_alive, observe
 from task_runner.lib.outcome import Outcome
 from task_runner.lib.state import State
@@ -73,6 +74,7 @@ class Watcher:
             await self._finish(directory, seen)
             return seen.state
         seen = Observation(State.RUNNING, launch.record)
+        reach(Step.NOTE_START, directory.path)
         await self._index.change(task_id, seen)
         self._changes.tell(task_id)
         self._watch(task_id, launch.pidfd)
@@ -174,6 +176,7 @@ class Watcher:
         if unjudged or not seen.state.is_over:  # the verdict was refused: somebody lives after all
             log.warning("%s is %s after all", directory.task_id, seen.state)
             return  # Recovery looks at it again
+        reach(Step.NOTE_END, directory.path)
         claimed = await self._index.finish(directory.task_id, seen)
         self._changes.tell(directory.task_id)
         self.go_on_with(claimed)
@@ -210,6 +213,7 @@ class Watcher:
 def _sync_result(directory: TaskDir, seen: Observation) -> None:
     """Make a result survive a power cut. It was reported already: this can take a second."""
     try:
+        reach(Step.SYNC_RESULT, directory.path)
         sync_file(directory.status)
         if seen.record.get("output_size"):
             sync_file(directory.output)

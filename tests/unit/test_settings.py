@@ -16,6 +16,7 @@ VALUES: list[tuple[str, str, Any]] = [
     ("allow_remote_clients", "true", True),
     ("host_names", '["a.example", "b.example"]', ["a.example", "b.example"]),
     ("max_body_bytes", "2048", 2048),
+    ("fault_points", "/srv/plans", "/srv/plans"),
     ("logging", '{"version": 1}', {"version": 1}),
     ("request_authorization", "anything", "anything"),
 ]
@@ -43,6 +44,7 @@ def test_defaults() -> None:
         "allow_remote_clients": False,
         "host_names": [],
         "max_body_bytes": 1 << 20,
+        "fault_points": None,
         "logging": None,
         "request_authorization": None,
         "conf": None,
