@@ -129,6 +129,23 @@ class TaskView(TaskState):
     usage: Usage | None
 
 
+class MachineView(BaseModel):
+    """What can be run."""
+
+    name: str
+    description: str | None = Field(description="In one line.")
+    schema_: dict[str, Any] | None = Field(
+        alias="schema", description="JSON Schema of `parameters`; null when the machine has none."
+    )
+    error: str | None = Field(description="Why it cannot be used; null when it can.")
+
+
+class Valid(BaseModel):
+    """The task would be accepted."""
+
+    valid: bool = True
+
+
 class Success(BaseModel):
     """It was done."""
 

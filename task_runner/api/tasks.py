@@ -11,7 +11,15 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from task_runner.api.dependencies import Service
-from task_runner.api.models import EXAMPLES, Problem, Success, TaskRequest, TaskState, TaskView
+from task_runner.api.models import (
+    EXAMPLES,
+    Problem,
+    Success,
+    TaskRequest,
+    TaskState,
+    TaskView,
+    Valid,
+)
 from task_runner.lib.errors import ValidationError
 from task_runner.lib.state import State
 from task_runner.service.index import Page
@@ -33,6 +41,7 @@ router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
     status_code=HTTPStatus.CREATED,
     response_model=TaskState,
     responses={
+        200: {"model": Valid, "description": "With `check`: the task would be accepted."},
         400: {"model": Problem, "description": "Something in the task is wrong."},
         409: {"model": Problem, "description": "The identifier belongs to another task."},
         413: {"model": Problem, "description": "The request is too large."},
@@ -41,13 +50,21 @@ router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 async def submit(
     service: Service,
     task: Annotated[TaskRequest, Body(openapi_examples=EXAMPLES)],
+    check: Annotated[bool, Query(description="Only check the task: nothing is stored.")] = False,
 ) -> Response:
     """Accept a task and start it, or let it wait when as many run as may.
 
     What was accepted is on disk. Sending the same task with the same `taskId` again gives the same
     answer and starts nothing.
     """
-    task_id, state = await service.submit(task.model_dump(exclude_unset=True))
+    fields = task.model_dump(exclude_unset=True)
+    if check:
+        await service.check(fields)
+        return JSONResponse({"valid": True})
+    return _accepted(*await service.submit(fields))
+
+
+def _accepted(task_id: str, state: str) -> Response:
     return JSONResponse(
         {"taskId": task_id, "state": state},
         HTTPStatus.CREATED,

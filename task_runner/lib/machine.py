@@ -1,7 +1,7 @@
 """What a machine is: the contract between TaskRunner and the work it runs."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from task_runner.lib.task import Task
 
@@ -28,12 +28,28 @@ class Command(NamedTuple):
 
 @runtime_checkable
 class Machine(Protocol):
-    """What every machine can do; in addition it is a `PythonMachine` or a `CommandMachine`."""
+    """What every machine can do; in addition it is a `PythonMachine` or a `CommandMachine`.
+
+    The first line of its docstring is shown to users as its description. Optional are `schema()`,
+    see `DescribedMachine`, and `resources(task)`, which names what the task wants to use.
+    """
 
     def validate(self, task: Task) -> None:
         """Check the task before it is accepted, without touching anything outside.
 
         Raises ValidationError, with the field and, in a text, the line and column.
+        """
+
+
+@runtime_checkable
+class DescribedMachine(Machine, Protocol):
+    """A machine that tells people and forms what its parameters look like."""
+
+    def schema(self) -> Mapping[str, Any]:
+        """Return the JSON Schema (2020-12) of `parameters`: it accepts all that `validate` does.
+
+        It need not know every rule: `validate` has the last word. Called by the service only, so
+        that a task does not pay for it.
         """
 
 

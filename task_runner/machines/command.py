@@ -4,14 +4,22 @@ import os
 
 from task_runner.lib.errors import ValidationError
 from task_runner.lib.machine import Command
-from task_runner.lib.task import Json, Task, check_argument, check_env, check_text, no_such_field
+from task_runner.lib.task import (
+    ENV_NAME,
+    Json,
+    Task,
+    check_argument,
+    check_env,
+    check_text,
+    no_such_field,
+)
 
 KEYS = ("argv", "script", "env", "stdin")
 SHELL = "/bin/bash"
 
 
 class CommandMachine:
-    """Execute `parameters.argv`, or the text in `parameters.script`."""
+    """Execute a program with its arguments, or a script."""
 
     def validate(self, task: Task) -> None:
         """Check `parameters`. Raises ValidationError with the field, such as parameters.argv."""
@@ -29,6 +37,45 @@ class CommandMachine:
             _check_script(parameters["script"])
         check_env(parameters.get("env", {}), "parameters.env")
         check_text(parameters.get("stdin", ""), "parameters.stdin")
+
+    def schema(self) -> Json:
+        """Return the JSON Schema of `parameters`."""
+        return {
+            "type": "object",
+            "properties": {
+                "argv": {
+                    "type": "array",
+                    "title": "Program and arguments",
+                    "description": "The program is found on PATH; no shell splits anything.",
+                    "items": {"type": "string"},
+                    "minItems": 1,
+                    "examples": [["uname", "-a"]],
+                },
+                "script": {
+                    "type": "string",
+                    "title": "Script",
+                    "description": "Executed by what its first line names, else by /bin/bash.",
+                    "contentMediaType": "text/x-shellscript",
+                    "minLength": 1,
+                    "examples": ["set -e\ndate\n"],
+                },
+                "env": {
+                    "type": "object",
+                    "title": "Environment variables",
+                    "description": "Added to those of the task. Their values are never shown.",
+                    "propertyNames": {"pattern": f"^{ENV_NAME}$"},
+                    "additionalProperties": {"type": "string"},
+                },
+                "stdin": {
+                    "type": "string",
+                    "title": "Standard input",
+                    "description": "What the program reads; nothing by default.",
+                    "contentMediaType": "text/plain",
+                },
+            },
+            "additionalProperties": False,
+            "oneOf": [{"required": ["argv"]}, {"required": ["script"]}],
+        }
 
     def command(self, task: Task, directory: str) -> Command:
         """Return the program to execute; a script is written to `directory` first.

@@ -3,18 +3,32 @@
 import logging
 import time
 
-from task_runner.lib.task import Task
+from task_runner.lib.task import Json, Task
 from task_runner.machines import echo_script as script
+
+LINE = r"^[^\r\n]*$"
 
 log = logging.getLogger("echo")
 
 
 class EchoMachine:
-    """Run the script in `parameters`: a list of lines, or one text with line breaks."""
+    """Print, wait and end as a small script says, to try things out."""
 
     def validate(self, task: Task) -> None:
         """Check the script. Raises ValidationError with its line and column."""
         script.parse(task.parameters)
+
+    def schema(self) -> Json:
+        """Return the JSON Schema of `parameters`."""
+        return {
+            "title": "Script",
+            "description": "Statements such as ECHO, SLEEP and LOG, one a line.",
+            "oneOf": [
+                {"type": "array", "title": "Lines", "items": {"type": "string", "pattern": LINE}},
+                {"type": "string", "title": "Text", "contentMediaType": "text/plain"},
+            ],
+            "examples": [["ECHO hello", "SLEEP 1", "LOG INFO done"]],
+        }
 
     def run(self, task: Task) -> int:
         """Run the statements before CLEANUP. Raises RuntimeError where the script says RAISE."""

@@ -19,6 +19,7 @@ from task_runner.service.changes import Changes
 from task_runner.service.follower import Followers
 from task_runner.service.index import Index, Page, Row
 from task_runner.service.log_stream import LogStream
+from task_runner.service.machines import machine_views
 from task_runner.service.recovery import Recovery
 from task_runner.service.settings import Settings
 from task_runner.service.threads import in_thread
@@ -109,6 +110,16 @@ class TaskService:
         except sqlite3.Error:
             await in_thread(self._threads, self._environment.work_dir.remove, directory)
             raise
+
+    async def check(self, fields: dict[str, Any]) -> None:
+        """Check a task like `submit`, and do nothing. Raises the same errors."""
+        task = await in_thread(self._threads, task_from_dict, fields)
+        if task.task_id is not None and await self.index.get(task.task_id):
+            await self._submit_again(task)
+
+    async def machines(self) -> list[dict[str, Any]]:
+        """Return every machine that a task can name."""
+        return await in_thread(self._threads, machine_views)
 
     async def _submit_again(self, task: Task) -> tuple[str, str]:
         task_id = str(task.task_id)

@@ -22,6 +22,16 @@ class Countdown:
         if type(start) is not int or not 1 <= start <= 1000:
             raise ValidationError("it must be an integer from 1 to 1000", "parameters.from")
 
+    def schema(self) -> dict[str, object]:
+        """Return the JSON Schema of the parameters; a form in the web console is made of it."""
+        start = {"type": "integer", "minimum": 1, "maximum": 1000, "title": "Count down from"}
+        return {
+            "type": "object",
+            "properties": {"from": start},
+            "required": ["from"],
+            "additionalProperties": False,
+        }
+
     def run(self, task: Task) -> int:
         """Count; what is printed and logged is the output of the task."""
         start = task.parameters["from"]
