@@ -35,6 +35,13 @@ EXAMPLES = {
         },
     },
 }
+RERUN_EXAMPLES = {
+    "same": {"summary": "Just once more", "value": {}},
+    "changed": {
+        "summary": "With more time, and without a name",
+        "value": {"timeout": 600, "name": None, "labels": {"attempt": "2"}},
+    },
+}
 
 
 class TaskRequest(BaseModel):
@@ -72,6 +79,9 @@ class TaskRequest(BaseModel):
         le=MAX_PRIORITY,
         description="Among waiting tasks, a higher one starts first, then an older one.",
     )
+    rerunOf: str | None = Field(  # noqa: N815
+        None, description="The task that this one repeats.", pattern=f"^{TASK_ID}$"
+    )
 
 
 class TaskState(BaseModel):
@@ -106,6 +116,7 @@ class TaskView(TaskState):
     timeout: float | None
     gracePeriod: float  # noqa: N815
     priority: int
+    rerunOf: str | None  # noqa: N815
     resources: dict[str, list[str]] = Field(
         description="What the task wants to use, `shared` or `exclusive`; not enforced yet."
     )

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from task_runner.api.dependencies import Service
 from task_runner.api.models import (
     EXAMPLES,
+    RERUN_EXAMPLES,
     Problem,
     Success,
     TaskRequest,
@@ -184,6 +185,27 @@ async def stop(service: Service, task_id: str) -> Response:
     task never runs. A task that is over stays as it is.
     """
     return JSONResponse(await service.stop(task_id))
+
+
+@router.post(
+    "/{task_id}/rerun",
+    status_code=HTTPStatus.CREATED,
+    response_model=TaskState,
+    responses={**NOT_FOUND, 409: {"model": Problem, "description": "The taskId is taken."}},
+)
+async def rerun(
+    service: Service,
+    task_id: str,
+    changes: Annotated[dict[str, Any] | None, Body(openapi_examples=RERUN_EXAMPLES)] = None,
+) -> Response:
+    """Submit a task once more: a new task, whose `rerunOf` names the original.
+
+    The body may have fields that replace those of the original; null stands for the default. A
+    `taskId` in it makes it safe to send the request again. The values of `env`, which are never
+    shown, are used again; a list of names in place of an `env` uses those alone. It does not
+    matter whether the original is over.
+    """
+    return _accepted(*await service.rerun(task_id, changes or {}))
 
 
 @router.delete("/{task_id}", response_model=Success, responses={**NOT_FOUND, **CONFLICT})

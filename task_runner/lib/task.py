@@ -37,13 +37,14 @@ class Task(NamedTuple):
     timeout: float | None = None
     grace_period: float = DEFAULT_GRACE_PERIOD
     priority: int = 0
+    rerun_of: str | None = None
 
     def to_dict(self) -> dict[str, Json]:
         """Return the JSON object this task was made of, with every default spelled out."""
         return {WIRE_NAMES.get(name, name): value for name, value in self._asdict().items()}
 
 
-WIRE_NAMES = {"task_id": "taskId", "grace_period": "gracePeriod"}
+WIRE_NAMES = {"task_id": "taskId", "grace_period": "gracePeriod", "rerun_of": "rerunOf"}
 FOUND_OUT = ("createdAt", "resources")
 FIELDS = {WIRE_NAMES.get(name, name): name for name in Task._fields}
 
@@ -106,6 +107,8 @@ def _from_fields(fields: Mapping[str, Json]) -> Task:
 def _check(task: Task) -> None:
     if task.task_id is not None:
         _match(task.task_id, TASK_ID, "taskId")
+    if task.rerun_of is not None:
+        _match(task.rerun_of, TASK_ID, "rerunOf")
     _text(task.machine, "machine")
     if task.name is not None:
         _text(task.name, "name")

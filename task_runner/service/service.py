@@ -4,6 +4,7 @@ import asyncio
 import logging
 import resource
 import sqlite3
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,7 @@ from task_runner.service.index import Index, Page, Row
 from task_runner.service.log_stream import LogStream
 from task_runner.service.machines import machine_views
 from task_runner.service.recovery import Recovery
+from task_runner.service.rerun import fields_of_rerun
 from task_runner.service.settings import Settings
 from task_runner.service.threads import in_thread
 from task_runner.service.views import full_view, result_view
@@ -116,6 +118,18 @@ class TaskService:
         task = await in_thread(self._threads, task_from_dict, fields)
         if task.task_id is not None and await self.index.get(task.task_id):
             await self._submit_again(task)
+
+    async def rerun(self, task_id: str, changes: Mapping[str, Any]) -> tuple[str, str]:
+        """Submit a task once more, with what `changes` says; see `fields_of_rerun`.
+
+        It does not matter whether the original is over. Returns like `submit`, and raises the
+        same; TaskNotFoundError when there is no such task, ValueError when it is damaged.
+        """
+        await self._known(task_id)
+        stored = await in_thread(self._threads, read_json, self.directory(task_id).task)
+        if stored is None:
+            raise TaskNotFoundError(f"there is no task {task_id!r}")
+        return await self.submit(fields_of_rerun(task_id, stored, changes))
 
     async def machines(self) -> list[dict[str, Any]]:
         """Return every machine that a task can name."""

@@ -29,6 +29,7 @@ FULL: dict[str, Any] = {
     "timeout": 1.5,
     "gracePeriod": 0,
     "priority": -5,
+    "rerunOf": "Job_0",
 }
 
 
@@ -120,6 +121,7 @@ WRONG: dict[str, list[Any]] = {
     "isolation": [None, "", "container", False],
     "timeout": [0, 0.0, *WRONG_SECONDS],
     "gracePeriod": [None, *WRONG_SECONDS],
+    "rerunOf": [1, "", "../x", "a b", "x\n", "a" * 65],
     "priority": [None, True, 1.0, "1", MAX_PRIORITY + 1, -(10**400)],
 }
 

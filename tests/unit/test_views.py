@@ -17,6 +17,7 @@ ASKED = {
     "timeout": 1.5,
     "gracePeriod": 10.0,
     "priority": 0,
+    "rerunOf": None,
     "createdAt": "2026-11-24T09:00:00.000000+00:00",
     "resources": {"shared": ["printer"], "exclusive": []},
 }
