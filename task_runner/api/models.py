@@ -151,6 +151,52 @@ class MachineView(BaseModel):
     error: str | None = Field(description="Why it cannot be used; null when it can.")
 
 
+class Versions(BaseModel):
+    """Of what the node is made of; `libraries` has names and versions."""
+
+    taskRunner: str  # noqa: N815
+    python: str
+    kernel: str
+    libraries: dict[str, str]
+
+
+class Capacity(BaseModel):
+    """How much there is, and how much of it is in use."""
+
+    maxRunning: int | None = Field(description="Null: no limit.")  # noqa: N815
+    running: int = Field(description="Tasks that run, over all workers.")
+    waiting: int = Field(description="Tasks that wait for a free slot.")
+    cores: int = Field(description="Processors that this node may use.")
+    load: list[float] = Field(description="Of the computer, over 1, 5 and 15 minutes.")
+    memoryTotal: int = Field(description="Bytes.")  # noqa: N815
+    memoryAvailable: int | None = Field(  # noqa: N815
+        description="Bytes that can be used without swapping; null when nobody knows."
+    )
+
+
+class Disk(BaseModel):
+    """The file system of the work directory, in bytes."""
+
+    path: str
+    total: int
+    free: int = Field(description="What the user of this node can still use.")
+
+
+class SystemView(BaseModel):
+    """What a node is, and how it does."""
+
+    versions: Versions
+    host: str
+    architecture: str
+    uptime: float = Field(description="Seconds that this worker of the service has been there.")
+    tasks: dict[State, int] = Field(description="How many there are in each state.")
+    capacity: Capacity
+    disk: Disk
+    limits: dict[str, int | None] = Field(
+        description="`maxBodyBytes`, the largest request; `maxRunning`, null without a limit."
+    )
+
+
 class Valid(BaseModel):
     """The task would be accepted."""
 

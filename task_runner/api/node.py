@@ -15,7 +15,7 @@ from prometheus_client import (
 )
 
 from task_runner.api.dependencies import Service
-from task_runner.api.models import Success
+from task_runner.api.models import Success, SystemView
 from task_runner.api.problems import problem
 from task_runner.lib.state import State
 
@@ -51,6 +51,12 @@ async def schema(request: Request) -> dict[str, Any]:
 
 def _summary(operation: dict[str, Any]) -> str:
     return str(operation.get("description", operation["summary"])).partition("\n")[0]
+
+
+@router.get("/v1/system", response_model=SystemView)
+async def system(service: Service) -> JSONResponse:
+    """Tell what this node is made of, how much it can take and how full it is."""
+    return JSONResponse(await service.system())
 
 
 @router.get("/livez", response_class=PlainTextResponse)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
+from task_runner.lib.clock import since_boot
 from task_runner.lib.errors import TaskActiveError, TaskExistsError, TaskNotFoundError
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, observe
@@ -24,6 +25,7 @@ from task_runner.service.machines import machine_views
 from task_runner.service.recovery import Recovery
 from task_runner.service.rerun import fields_of_rerun
 from task_runner.service.settings import Settings
+from task_runner.service.system import system_view
 from task_runner.service.threads import in_thread
 from task_runner.service.views import full_view, result_view
 from task_runner.service.watcher import Watcher
@@ -42,6 +44,8 @@ class TaskService:
 
     def __init__(self, settings: Settings) -> None:
         """Open work directory and index. Raises WorkDirError, sqlite3.Error."""
+        self.settings = settings
+        self._started = since_boot()
         self._threads = ThreadPoolExecutor(THREADS, "service")
         self._environment = MultiprocessEnvironment(settings.work_dir)
         work_dir = self._environment.work_dir
@@ -134,6 +138,12 @@ class TaskService:
     async def machines(self) -> list[dict[str, Any]]:
         """Return every machine that a task can name."""
         return await in_thread(self._threads, machine_views)
+
+    async def system(self) -> dict[str, Any]:
+        """Return what this node is and how it does; see `system_view`."""
+        counts = await self.index.count_states()
+        uptime = since_boot() - self._started
+        return await in_thread(self._threads, system_view, self.settings, counts, uptime)
 
     async def _submit_again(self, task: Task) -> tuple[str, str]:
         task_id = str(task.task_id)
