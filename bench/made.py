@@ -30,7 +30,7 @@ def _finish(directory: TaskDir) -> None:
     me = identity_of(os.getpid())
     status = StatusFile(directory.status, {"task_id": directory.task_id})
     status.begin(me, me)
-    status.finish(result_of(None, 0), None, 0)
+    status.finish(result_of(None, 0), None, {"output_size": 0})
 
 
 def finished_rows(path: str, count: int) -> None:

@@ -46,6 +46,10 @@ class Part:
             Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None,
             Query(description="Only entries of this level or above, and those that have none."),
         ] = None,
+        stream: Annotated[
+            Literal["output", "stderr"],
+            Query(description='`stderr`: of a task with `"stderr":"separate"`.'),
+        ] = "output",
     ) -> None:
         """Take the parameters of a request. Raises ValidationError."""
         if [offset, tail, since].count(None) < 2:
@@ -58,6 +62,7 @@ class Part:
         self.tail = tail
         self.since = since
         self.level = level
+        self.stderr = stream == "stderr"
 
     @property
     def is_whole(self) -> bool:
@@ -99,7 +104,7 @@ async def log(
         if getattr(part, name) is not None and not entries:
             raise ValidationError(f"it needs `Accept: {NDJSON}`", name)
     changed = asyncio.Event()
-    stream = await service.open_log(task_id, changed)
+    stream = await service.open_log(task_id, changed, stderr=part.stderr)
     if part.is_whole and not entries:
         return await _file(request, stream)
     start = await part.start(stream)

@@ -4,13 +4,19 @@ The rules behind the types (lengths, patterns, what a machine accepts) are check
 `task_runner.lib.task`, which also serves those who use no HTTP.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from task_runner.lib.outcome import Outcome
 from task_runner.lib.state import State
-from task_runner.lib.task import DEFAULT_GRACE_PERIOD, MAX_PRIORITY, MAX_SECONDS, TASK_ID
+from task_runner.lib.task import (
+    DEFAULT_GRACE_PERIOD,
+    MAX_BYTES,
+    MAX_PRIORITY,
+    MAX_SECONDS,
+    TASK_ID,
+)
 
 EXAMPLES = {
     "echo": {
@@ -82,6 +88,17 @@ class TaskRequest(BaseModel):
     rerunOf: str | None = Field(  # noqa: N815
         None, description="The task that this one repeats.", pattern=f"^{TASK_ID}$"
     )
+    maxOutput: int | None = Field(  # noqa: N815
+        None,
+        ge=0,
+        le=MAX_BYTES,
+        description="Bytes that a log keeps of the beginning of the output. What comes after it is "
+        "read and dropped, but for the last 64 KiB; a line between the two tells how much is "
+        "missing.",
+    )
+    stderr: Literal["merged", "separate"] = Field(
+        "merged", description="`separate`: standard error has a log of its own, `?stream=stderr`."
+    )
 
 
 class TaskState(BaseModel):
@@ -117,6 +134,11 @@ class TaskView(TaskState):
     gracePeriod: float  # noqa: N815
     priority: int
     rerunOf: str | None  # noqa: N815
+    maxOutput: int | None = None  # noqa: N815
+    outputLimit: int | None = Field(  # noqa: N815
+        None, description="The `maxOutput` that holds: the task's own, or that of the node."
+    )
+    stderr: str = "merged"
     resources: dict[str, list[str]] = Field(
         description="What the task wants to use, `shared` or `exclusive`; not enforced yet."
     )
@@ -137,6 +159,13 @@ class TaskView(TaskState):
     status: dict[str, Any] | None = Field(description="What the machine says of itself.")
     processId: int | None = Field(description="Of its TaskRunner.")  # noqa: N815
     outputSize: int | None = Field(description="Bytes of log, once it is complete.")  # noqa: N815
+    outputDropped: int | None = Field(  # noqa: N815
+        description="Bytes of output that the log does not keep, so far."
+    )
+    stderrSize: int | None = Field(  # noqa: N815
+        description="As outputSize, of a log of its own for standard error."
+    )
+    stderrDropped: int | None = Field(description="As outputDropped, of that one.")  # noqa: N815
     usage: Usage | None
 
 

@@ -72,17 +72,19 @@ class WorkDir:
             return None
         return guard
 
-    def create(self, task: Task, path: str | None = None) -> tuple[TaskDir, dict[str, Any]]:
+    def create(
+        self, task: Task, path: str | None = None, max_output: int | None = None
+    ) -> tuple[TaskDir, dict[str, Any]]:
         """Make the directory of a new task, and return it with what was stored in it.
 
         It appears whole; call `sync` before it is answered. Without an identifier the task gets
-        one of 8 hexadecimal digits. `path` puts the directory somewhere else. Raises
-        TaskExistsError when the identifier is taken.
+        one of 8 hexadecimal digits. `path` puts the directory somewhere else;
+        `max_output` is as for `accepted`. Raises TaskExistsError when the identifier is taken.
         """
         while True:
             task_id = task.task_id or secrets.token_hex(4)
             directory = TaskDir(path, task_id) if path else TaskDir.of(self.path, task_id)
-            record = accepted(task._replace(task_id=task_id))
+            record = accepted(task._replace(task_id=task_id), max_output)
             if self._publish(self._draft(record, directory), directory.path):
                 return directory, record
             if path:

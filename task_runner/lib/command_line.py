@@ -92,7 +92,7 @@ def _remove_old_results(files: TaskDir) -> None:
             f"the machine of an earlier run (process {machine.pid}) is still alive "
             f"in {files.files}; its TaskRunner was killed. End it first, or use another directory"
         )
-    for path in (files.status, files.output):
+    for path in (files.status, files.output.log, files.stderr.log):
         with suppress(FileNotFoundError):
             os.unlink(path)
 

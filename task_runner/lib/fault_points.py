@@ -53,6 +53,7 @@ class Step(StrEnum):
     # TaskRunner: the output, and the place of one that was killed.
     MARK = "mark"
     MOVE = "move"
+    SEGMENT = "segment"  # of what is beyond the limit of the log
     ADOPT = "adopt"
     # A stop: the service, then TaskRunner.
     NOTE_STOP = "note-stop"
@@ -61,6 +62,7 @@ class Step(StrEnum):
     TERMINATE = "terminate"
     # TaskRunner: the end.
     DRAIN = "drain"
+    COMPLETE = "complete"  # the log, with the end of what was beyond its limit
     COLLECT = "collect"
     FINISH = "finish"
     TIDY = "tidy"

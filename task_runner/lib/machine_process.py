@@ -101,7 +101,7 @@ def _child(task: Task, directory: TaskDir, released: int, report: int) -> NoRetu
         _default_signals()
         if os.read(released, 1):
             reach(Step.SETTLE, directory.path)
-            _settle(directory)
+            _settle(task, directory)
             report = _keep_only(report)
             code = _work(task, directory, report)
     except BaseException as problem:  # nothing may climb up into TaskRunner's code
@@ -125,14 +125,15 @@ def _work(task: Task, directory: TaskDir, report: int) -> int:
     return _run(machine, task, report)
 
 
-def _settle(directory: TaskDir) -> None:
+def _settle(task: Task, directory: TaskDir) -> None:
     """Give the process the streams and the directory of the task."""
     null = os.open(os.devnull, os.O_RDONLY)
-    output = os.open(directory.output_fifo, os.O_RDWR)
+    output = os.open(directory.output.fifo, os.O_RDWR)
+    stderr = os.open(directory.stderr.fifo, os.O_RDWR) if task.has_stderr else output
     status = os.open(directory.status_fifo, os.O_RDWR)
     # Numbers above those that are about to be given away.
-    null, output, status = (_above(fd, 10) for fd in (null, output, status))
-    for fd, number in ((null, 0), (output, 1), (output, 2), (status, STATUS_FD)):
+    streams = [_above(fd, 10) for fd in (null, output, stderr, status)]
+    for number, fd in enumerate(streams):  # the last one becomes STATUS_FD
         os.dup2(fd, number)
     os.chdir(directory.files)
 
@@ -191,7 +192,7 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def _run(machine: Any, task: Task, report: int) -> int:
-    _log_to_output()
+    _open_texts(task)
     gc.enable()  # the fork server had no use for these two
     fork_hooks.register()
     words = _words_of(lambda: _cancelable(machine.run, task, report))
@@ -281,7 +282,11 @@ def output_stream() -> "io.TextIOWrapper":
 
     It may be made before descriptor 1 is what it will be; the fork server does so for all.
     """
-    return open(1, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    return _text_stream(1)
+
+
+def _text_stream(fd: int) -> "io.TextIOWrapper":
+    return open(fd, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 @functools.cache
@@ -292,8 +297,10 @@ def output_handler() -> logging.Handler:
     return handler
 
 
-def _log_to_output() -> None:
-    sys.stdout = sys.stderr = output_stream()
+def _open_texts(task: Task) -> None:
+    """Give Python its streams. Log records are output also where stderr has a log of its own."""
+    sys.stdout = output_stream()
+    sys.stderr = _text_stream(2) if task.has_stderr else sys.stdout
     logging.root.handlers = [output_handler()]
     logging.root.setLevel(logging.DEBUG)
 

@@ -81,11 +81,11 @@ def machine_alive(directory: TaskDir, record: Record) -> bool | None:
     try:
         machine = machine_of(record)
     except (KeyError, TypeError):  # the status file is damaged
-        return _is_open_somewhere(directory.output_fifo)
+        return _is_open_somewhere(directory.output.fifo)
     if machine.host == process.host():
         return machine.is_alive()
     if machine.boot_id == process.boot_id():
-        return _is_open_somewhere(directory.output_fifo)
+        return _is_open_somewhere(directory.output.fifo)
     return None
 
 

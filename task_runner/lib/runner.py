@@ -18,21 +18,18 @@ from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.guarded import Adopted, Child, Guarded
 from task_runner.lib.machine_process import MachineProcess
 from task_runner.lib.outcome import Outcome, result_of
-from task_runner.lib.output import MirrorBusyError, Output, make_fifo
+from task_runner.lib.output import Output, make_fifo
 from task_runner.lib.process import Identity
 from task_runner.lib.state import HEARTBEAT
 from task_runner.lib.status_file import Record, StatusFile, machine_of, runner_of
+from task_runner.lib.streams import RETRY_INTERVAL, Streams
 from task_runner.lib.task import Task, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
 
 STATUS_INTERVAL = 0.25
 """Seconds between two writes of what the machine says of itself."""
-RETRY_INTERVAL = 1.0
-"""Seconds until a log that could not be written (a full disk) is tried again."""
 REMINDER = 0.05
 """Seconds until a machine that has not noticed its stop is told again; doubled each time."""
-MIRROR_INTERVAL = 0.05
-"""Seconds until output is shown again to somebody who was slow to read."""
 KILL_INTERVAL = 0.02
 """Seconds between two rounds of SIGKILL."""
 RESTLESS = 0.05
@@ -52,19 +49,19 @@ class TaskRunner:
     nothing to do. So a task is started at most once, and never forgotten.
     """
 
-    def __init__(self, directory: TaskDir, mirror: int | None = None) -> None:
-        """Prepare for a directory; `mirror` is a descriptor that shows the output live."""
+    def __init__(self, directory: TaskDir, mirrors: tuple[int, int] | None = None) -> None:
+        """Prepare for a directory; `mirrors` are descriptors that show stdout and stderr live."""
         self.directory = directory
-        self._mirror = mirror
+        self._mirrors = mirrors or (None, None)
         self._signals: set[int] = set()
         self._stop: Outcome | None = None
         self._ended = False
         self._kill_at = FOREVER
         self._remind_at = FOREVER
         self._reminders = 0
-        self._quiet_until = 0.0
         self._said_at = -FOREVER
         self._unwritten = False
+        self._dropped: dict[str, int] = {}
 
     def run(self, started: Callable[[Record], None] = lambda _record: None) -> Record | None:
         """Own the task until it is over; return the content of its status file.
@@ -105,6 +102,7 @@ class TaskRunner:
         fields = read_json(self.directory.task)
         if fields is None:
             raise FileNotFoundError(f"{self.directory.task} is missing")
+        self._output_limit: int | None = fields.get("outputLimit")
         return task_from_record(fields)
 
     def _listen(self) -> None:
@@ -120,7 +118,7 @@ class TaskRunner:
     def _cancel_unstarted(self) -> Record:
         status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
         status.take_over(process.identity_of(os.getpid()))
-        status.finish(result_of(Outcome.CANCELED, None), None, 0)
+        status.finish(result_of(Outcome.CANCELED, None), None, {"output_size": 0})
         self._remove_fifos()
         return status.record
 
@@ -128,7 +126,7 @@ class TaskRunner:
         self, task: Task, machine: MachineProcess, started: Callable[[Record], None]
     ) -> Record:
         process.become_subreaper()
-        self._open_streams()
+        self._open_streams(task)
         guarded = Child(machine)
         self._status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
         reach(Step.BEGIN, self.directory.path)
@@ -141,13 +139,14 @@ class TaskRunner:
         self._guard()
         self._drain()
         self._finish()
+        self._streams.remove_rests()
         self._remove_fifos()
         return self._status.record
 
     def _adopt(self, task: Task, record: Record, started: Callable[[Record], None]) -> Record:
         reach(Step.ADOPT, self.directory.path)
         self._note("this TaskRunner goes on with the machine of one that was killed")
-        self._open_streams()
+        self._open_streams(task)
         self._status = StatusFile(self.directory.status, record)
         self._prepare_to_guard(task, Adopted(machine_of(record), self.directory.path))
         was_dead = self._machine.has_ended()
@@ -166,17 +165,19 @@ class TaskRunner:
         self._drain()
         if not was_dead:
             self._finish()
+        self._streams.remove_rests()
         self._remove_fifos()
         return record
 
-    def _open_streams(self) -> None:
-        directory = self.directory
+    def _open_streams(self, task: Task) -> None:
+        directory, limit = self.directory, self._output_limit
+        mirror, stderr_mirror = self._mirrors
         reach(Step.OPEN_STREAMS, directory.path)
         with suppress(FileExistsError):
             os.mkdir(directory.files, 0o700)
-        self._output = Output(
-            directory.output_fifo, directory.output, directory.output_index, self._mirror
-        )
+        output = Output(directory.output, mirror, limit)
+        stderr = Output(directory.stderr, stderr_mirror, limit) if task.has_stderr else None
+        self._streams = Streams(output, stderr, self._note)
         self._status_fd = make_fifo(directory.status_fifo)
 
     def _prepare_to_guard(self, task: Task, machine: Guarded) -> None:
@@ -194,21 +195,17 @@ class TaskRunner:
                 os.read(self._wakeup, 4096)
             if self._status_fd in ready:
                 self._unwritten |= self._status.hear(self._status_fd)
-            if self._quiet_until and since_boot() >= self._quiet_until:
-                self._quiet_until = 0.0
-                poll.register(self._output.fd, select.POLLIN)
-                ready.append(self._output.fd)
-            if self._output.fd in ready and not self._pump():
-                poll.unregister(self._output.fd)
+            self._streams.pump(ready)
             if self._machine.pidfd in ready:
                 poll.unregister(self._machine.pidfd)
             self._keep_status()
 
     def _make_poll(self) -> select.poll:
         poll = select.poll()
-        for fd in (self._output.fd, self._status_fd, self._wakeup, self._machine.pidfd):
+        for fd in (self._status_fd, self._wakeup, self._machine.pidfd):
             if fd is not None:
                 poll.register(fd, select.POLLIN)
+        self._streams.watch(poll)
         return poll
 
     def _is_over(self) -> bool:
@@ -266,7 +263,7 @@ class TaskRunner:
 
     def _patience(self) -> float:
         """Return the milliseconds until something is due."""
-        due = [self._heartbeat_at]
+        due = [self._heartbeat_at, self._streams.due()]
         now = since_boot()
         if not self._ended:
             due.append(self._remind_at)
@@ -276,28 +273,17 @@ class TaskRunner:
             due.append(max(self._kill_at, now + KILL_INTERVAL))
         if self._ended and not self._machine.ends_are_seen:
             due.append(now + RESTLESS)
-        if self._quiet_until:
-            due.append(self._quiet_until)
         if self._unwritten:
             due.append(self._said_at + STATUS_INTERVAL)
         # Rounded up: waking up a moment too early would mean to wait again.
         return max(0.0, (min(due) - now) * 1000 + 1)
 
-    def _pump(self) -> bool:
-        """Move output; False when the log cannot be written for now."""
-        try:
-            self._output.pump()
-        except MirrorBusyError:
-            self._quiet_until = since_boot() + MIRROR_INTERVAL
-            return False
-        except OSError as problem:
-            self._note(f"the output waits, {self.directory.output} cannot be written: {problem}")
-            self._quiet_until = since_boot() + RETRY_INTERVAL
-            return False
-        return True
-
     def _keep_status(self) -> None:
         now = since_boot()
+        if self._dropped != (dropped := self._streams.dropped()):
+            self._dropped = dropped
+            self._status.record |= dropped
+            self._unwritten = True
         if self._unwritten and now >= self._said_at + STATUS_INTERVAL:
             self._unwritten = False
             self._said_at = now
@@ -324,7 +310,7 @@ class TaskRunner:
         while True:
             try:
                 reach(Step.FINISH, self.directory.path)
-                self._status.finish(result, usage, self._output.size)
+                self._status.finish(result, usage, self._streams.sizes())
                 return
             except (FileNotFoundError, IsADirectoryError):  # the task took away the place for it
                 return
@@ -333,25 +319,15 @@ class TaskRunner:
                 time.sleep(RETRY_INTERVAL)
 
     def _remove_fifos(self) -> None:
-        reach(Step.TIDY, self.directory.path)
-        for fifo in (self.directory.output_fifo, self.directory.status_fifo):
+        directory = self.directory
+        reach(Step.TIDY, directory.path)
+        for fifo in (directory.output.fifo, directory.stderr.fifo, directory.status_fifo):
             with suppress(FileNotFoundError):  # the task may have removed it itself
                 os.unlink(fifo)
 
     def _drain(self) -> None:
         reach(Step.DRAIN, self.directory.path)
-        while True:
-            try:
-                while self._output.pump():
-                    pass
-                return
-            except MirrorBusyError:
-                if signal.SIGINT in self._signals:  # nobody reads any more; the log has it all
-                    self._output.close_mirror()
-                time.sleep(MIRROR_INTERVAL)
-            except OSError as problem:
-                self._note(f"the last output cannot be written yet: {problem}")
-                time.sleep(RETRY_INTERVAL)
+        self._streams.drain(hurried=lambda: signal.SIGINT in self._signals)
 
     def _note(self, trouble: str) -> None:
         """Write to TaskRunner's own log; when not even that can be written, there is no other."""
@@ -369,4 +345,5 @@ def _timeout_at(task: Task, machine: Identity) -> float:
 if __name__ == "__main__":
     from task_runner.lib.command_line import main
 
-    main(lambda directory: TaskRunner(directory, mirror=sys.stdout.fileno()).run())
+    streams = sys.stdout.fileno(), sys.stderr.fileno()
+    main(lambda directory: TaskRunner(directory, streams).run())

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from task_runner.lib.clock import timestamp
@@ -79,8 +80,13 @@ class StatusFile:
         self.record["status"] = status
         return True
 
-    def finish(self, result: Result, usage: dict[str, Any] | None, output_size: int) -> None:
-        """Write the end of the task. After this, nothing of it changes any more."""
+    def finish(
+        self, result: Result, usage: dict[str, Any] | None, sizes: Mapping[str, int]
+    ) -> None:
+        """Write the end of the task. After this, nothing of it changes any more.
+
+        `sizes` has the bytes of each log: `output_size`, and what else is known.
+        """
         self.record |= {
             "finished_at": timestamp(),
             "exit_code": result.exit_code,
@@ -89,7 +95,7 @@ class StatusFile:
             "signal": result.signal,
             "error": result.error,
             "usage": usage,
-            "output_size": output_size,
+            **sizes,
         }
         self.write()
 

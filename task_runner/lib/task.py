@@ -14,6 +14,8 @@ TASK_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 MAX_SECONDS = 10 * 366 * 86400
 MAX_PRIORITY = 1_000_000
+MAX_BYTES = 1 << 50
+STDERR = ("merged", "separate")
 DEFAULT_GRACE_PERIOD = 10.0
 MAX_NAME = 200
 MAX_LABELS = 64
@@ -24,7 +26,11 @@ log = logging.getLogger(__name__)
 
 
 class Task(NamedTuple):
-    """One task as it was submitted. Times are seconds; `timeout` None means no limit."""
+    """One task as it was submitted.
+
+    Times are seconds; `timeout` None means no limit. `max_output` is in bytes, for each log; None
+    means that whoever accepts the task decides.
+    """
 
     task_id: str | None
     machine: str
@@ -38,14 +44,26 @@ class Task(NamedTuple):
     grace_period: float = DEFAULT_GRACE_PERIOD
     priority: int = 0
     rerun_of: str | None = None
+    max_output: int | None = None
+    stderr: str = "merged"
+
+    @property
+    def has_stderr(self) -> bool:
+        """Whether standard error has a log of its own."""
+        return self.stderr == "separate"
 
     def to_dict(self) -> dict[str, Json]:
         """Return the JSON object this task was made of, with every default spelled out."""
         return {WIRE_NAMES.get(name, name): value for name, value in self._asdict().items()}
 
 
-WIRE_NAMES = {"task_id": "taskId", "grace_period": "gracePeriod", "rerun_of": "rerunOf"}
-FOUND_OUT = ("createdAt", "resources")
+WIRE_NAMES = {
+    "task_id": "taskId",
+    "grace_period": "gracePeriod",
+    "rerun_of": "rerunOf",
+    "max_output": "maxOutput",
+}
+FOUND_OUT = ("createdAt", "resources", "outputLimit")
 FIELDS = {WIRE_NAMES.get(name, name): name for name in Task._fields}
 
 
@@ -77,13 +95,18 @@ def _machine_of(task: Task) -> Any:
         raise ValidationError(f"unknown machine: {problem}", "machine") from problem
 
 
-def accepted(task: Task) -> dict[str, Json]:
-    """Return what is stored of a task when it is accepted: all of it, and what was found out."""
+def accepted(task: Task, max_output: int | None = None) -> dict[str, Json]:
+    """Return what is stored of a task when it is accepted: all of it, and what was found out.
+
+    `max_output` holds for a task that does not ask for another one. It is found out, and not part
+    of the task: the same task may be submitted again when the default has changed.
+    """
     resources = getattr(_machine_of(task), "resources", None)
     return {
         **task.to_dict(),
         "createdAt": timestamp(),
         "resources": resources(task) if resources else {},
+        "outputLimit": max_output if task.max_output is None else task.max_output,
     }
 
 
@@ -127,10 +150,21 @@ def _check_execution(task: Task) -> None:
         if task.timeout == 0:
             raise ValidationError("it must be more than 0", "timeout")
     _seconds(task.grace_period, "gracePeriod")
+    _check_output(task)
     if not isinstance(task.priority, int) or isinstance(task.priority, bool):
         raise ValidationError("it must be an integer", "priority")
     if abs(task.priority) > MAX_PRIORITY:
         raise ValidationError(f"it must be within ±{MAX_PRIORITY}", "priority")
+
+
+def _check_output(task: Task) -> None:
+    limit = task.max_output
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
+        raise ValidationError("it must be a number of bytes", "maxOutput")
+    if limit is not None and not 0 <= limit <= MAX_BYTES:
+        raise ValidationError(f"it must be from 0 to {MAX_BYTES} bytes", "maxOutput")
+    if task.stderr not in STDERR:
+        raise ValidationError(f"it must be one of {', '.join(STDERR)}", "stderr")
 
 
 def _check_json(parameters: Json) -> None:

@@ -8,7 +8,7 @@ import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.process import read_file
@@ -24,6 +24,16 @@ NO_PROCESS = -1
 MOMENT = 0.002
 
 
+class LogFiles(NamedTuple):
+    """The files of one stream of output."""
+
+    log: str
+    marks: str
+    fifo: str
+    rest: str
+    """How the names begin of the segments of `lib/rest.py`."""
+
+
 class TaskDir:
     """Names and primitive operations; who may write which file is told in doc/design.md."""
 
@@ -35,12 +45,11 @@ class TaskDir:
         self.stop = f"{path}/stop.json"
         self.verdict = f"{path}/verdict.json"
         self.lock = f"{path}/lock"
-        self.output_fifo = f"{path}/output.fifo"
         self.status_fifo = f"{path}/status.fifo"
-        self.output_index = f"{path}/output.idx"
         self.runner_log = f"{path}/runner.log"
         self.files = results or f"{path}/files"
-        self.output = f"{results or path}/output.log"
+        self.output = _log_files(path, results or path, "output")
+        self.stderr = _log_files(path, results or path, "stderr")
         self.status = f"{results or path}/{task_id}.result"
 
     @classmethod
@@ -120,6 +129,11 @@ class TaskDir:
             return pidfd
         os.close(pidfd)
         return None
+
+
+def _log_files(path: str, results: str, name: str) -> LogFiles:
+    head = f"{path}/{name}"
+    return LogFiles(f"{results}/{name}.log", f"{head}.idx", f"{head}.fifo", f"{head}.rest-")
 
 
 def _holder(fd: int) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import aclosing, contextmanager
 from typing import Any, NamedTuple, TypeVar
 
-from task_runner.lib.task_dir import TaskDir
+from task_runner.lib.task_dir import LogFiles
 from task_runner.service.follower import ABSENT, Extent, Followers, Growth, extent_of
 from task_runner.service.log_file import (
     BLOCK,
@@ -46,7 +46,7 @@ class LogStream:
 
     def __init__(
         self,
-        directory: TaskDir,
+        files: LogFiles,
         followers: Followers,
         result: Callable[[], Awaitable[Result | None]],
         changed: asyncio.Event | None = None,
@@ -57,8 +57,8 @@ class LogStream:
         way; it is called at the start and when `changed` was set, which is cleared here. It may
         say that the task is over only when the log has its final size.
         """
-        self._log = directory.output
-        self._index = directory.output_index
+        self._log = files.log
+        self._index = files.marks
         self._followers = followers
         self._result = result
         self._changed = changed or asyncio.Event()

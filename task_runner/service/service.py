@@ -11,7 +11,12 @@ from typing import Any
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.clock import since_boot
-from task_runner.lib.errors import TaskActiveError, TaskExistsError, TaskNotFoundError
+from task_runner.lib.errors import (
+    TaskActiveError,
+    TaskExistsError,
+    TaskNotFoundError,
+    ValidationError,
+)
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, observe
 from task_runner.lib.state import State
@@ -47,6 +52,7 @@ class TaskService:
         self.settings = settings
         self._started = since_boot()
         self._threads = ThreadPoolExecutor(THREADS, "service")
+        self._max_output = settings.max_output
         self._environment = MultiprocessEnvironment(settings.work_dir)
         work_dir = self._environment.work_dir
         path = settings.index_path or f"{work_dir.path}/index.sqlite"
@@ -107,7 +113,15 @@ class TaskService:
 
     def _accept(self, fields: dict[str, Any]) -> tuple[TaskDir, dict[str, Any]]:
         """Check a task, which for a long script takes a while, and make its directory."""
-        return self._environment.work_dir.create(task_from_dict(fields))
+        task = self._checked(fields)
+        return self._environment.work_dir.create(task, max_output=self._max_output)
+
+    def _checked(self, fields: dict[str, Any]) -> Task:
+        task = task_from_dict(fields)
+        most, wanted = self._max_output, task.max_output
+        if most is not None and wanted is not None and wanted > most:
+            raise ValidationError(f"it must be at most {most}: the setting max_output", "maxOutput")
+        return task
 
     async def _add(self, directory: TaskDir, asked: dict[str, Any]) -> bool:
         """Enter a new task into the index, or take it back; say whether it is to be started."""
@@ -119,7 +133,7 @@ class TaskService:
 
     async def check(self, fields: dict[str, Any]) -> None:
         """Check a task like `submit`, and do nothing. Raises the same errors."""
-        task = await in_thread(self._threads, task_from_dict, fields)
+        task = await in_thread(self._threads, self._checked, fields)
         if task.task_id is not None and await self.index.get(task.task_id):
             await self._submit_again(task)
 
@@ -248,18 +262,26 @@ class TaskService:
         await self.index.remove(task_id)
         self.changes.tell(task_id)
 
-    async def open_log(self, task_id: str, changed: asyncio.Event) -> LogStream:
-        """Return the log of a task; `changed` tells it when to look whether the task is over.
+    async def open_log(
+        self, task_id: str, changed: asyncio.Event, *, stderr: bool = False
+    ) -> LogStream:
+        """Return a log of a task; `changed` tells it when to look whether the task is over.
 
-        Raises TaskNotFoundError.
+        `stderr` asks for that of standard error. Raises TaskNotFoundError, ValidationError when
+        the task has none.
         """
-        await self.row(task_id)
+        asked = (await self.row(task_id)).asked
+        if stderr and asked.get("stderr") != "separate":
+            detail = "standard error is in the output of this task; it has no log of its own"
+            raise ValidationError(detail, "stream")
+        directory = self.directory(task_id)
+        files = directory.stderr if stderr else directory.output
 
         async def result() -> dict[str, Any] | None:
             row = await self.row(task_id)
             return result_view(row) if row.over else None
 
-        return LogStream(self.directory(task_id), self._followers, result, changed)
+        return LogStream(files, self._followers, result, changed)
 
     def directory(self, task_id: str) -> TaskDir:
         """Return the directory of a task that the index knows."""

@@ -13,6 +13,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from task_runner.lib.task import MAX_BYTES
+
 DEFAULT_WORK_DIR = "/var/lib/tessia-mesh/task_runner"
 CONF = "TASK_RUNNER_CONF"
 
@@ -43,6 +45,8 @@ class Settings(BaseSettings):
     """Where the index lives; needed when the work directory is on a network file system."""
     max_running: Annotated[int, Field(ge=1)] | None = None
     """How many tasks may run at a time; the others wait, by priority, then age."""
+    max_output: Annotated[int, Field(ge=0, le=MAX_BYTES)] | None = None
+    """Bytes that a log keeps of the beginning: what a task gets by default, and at most."""
     allow_remote_clients: bool = False
     """Serve clients of other hosts. Only where something else says who may connect."""
     host_names: list[str] = []

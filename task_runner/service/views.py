@@ -17,6 +17,9 @@ STATUS_FILE_NAMES = {
     "status": "status",
     "process_id": "processId",
     "output_size": "outputSize",
+    "output_dropped": "outputDropped",
+    "stderr_size": "stderrSize",
+    "stderr_dropped": "stderrDropped",
 }
 USAGE_NAMES = {
     "user_seconds": "userSeconds",
@@ -33,6 +36,9 @@ RESULT = (
     "error",
     "finishedAt",
     "outputSize",
+    "outputDropped",
+    "stderrSize",
+    "stderrDropped",
 )
 
 

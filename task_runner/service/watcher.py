@@ -215,8 +215,9 @@ def _sync_result(directory: TaskDir, seen: Observation) -> None:
     try:
         reach(Step.SYNC_RESULT, directory.path)
         sync_file(directory.status)
-        if seen.record.get("output_size"):
-            sync_file(directory.output)
+        for name, files in (("output", directory.output), ("stderr", directory.stderr)):
+            if seen.record.get(f"{name}_size"):
+                sync_file(files.log)
     except FileNotFoundError:
         log.debug("%s was deleted before it was synced", directory.task_id)
     except OSError:

@@ -41,17 +41,17 @@ class FakeTask:
         self.subscribed: list[asyncio.Event] = []
 
     def write(self, data: bytes, at: int | None = None) -> None:
-        with open(self.directory.output, "ab" if at is None else "r+b") as file:
+        with open(self.directory.output.log, "ab" if at is None else "r+b") as file:
             file.seek(at or 0)
             file.write(data)
 
     def replace(self, data: bytes) -> None:
-        other = Path(f"{self.directory.output}.other")
+        other = Path(f"{self.directory.output.log}.other")
         other.write_bytes(data)
-        other.rename(self.directory.output)
+        other.rename(self.directory.output.log)
 
     def mark(self, offset: int, seconds: float) -> None:
-        with open(self.directory.output_index, "ab") as file:
+        with open(self.directory.output.marks, "ab") as file:
             file.write(MARK.pack(offset, round(seconds * 1_000_000)))
 
     def end(self) -> None:
@@ -62,7 +62,7 @@ class FakeTask:
     def stream(self) -> LogStream:
         changed = asyncio.Event()
         self.subscribed.append(changed)
-        return LogStream(self.directory, self.followers, self._result, changed)
+        return LogStream(self.directory.output, self.followers, self._result, changed)
 
     async def _result(self) -> Mapping[str, Any] | None:
         return self.result
@@ -354,11 +354,11 @@ async def test_a_truncated_log(task: FakeTask) -> None:
     task.write(b"one\ntwo\n")
     async with aclosing(task.stream().text(follow=True)) as following:
         assert await anext(following) == b"one\ntwo\n"
-        os.truncate(task.directory.output, 0)
+        os.truncate(task.directory.output.log, 0)
         waiting = asyncio.ensure_future(anext(following))
         task.write(b"three\n", at=8)  # as TaskRunner goes on
         assert await waiting == b"three\n"
-        os.truncate(task.directory.output, 3)
+        os.truncate(task.directory.output.log, 3)
         task.end()
         assert [data async for data in following] == []
     assert await entries_of(task.stream().entries(8)) == [END]
@@ -389,11 +389,11 @@ def test_a_log_that_goes_away_while_it_is_read(tmp_path: Path, kind: str, change
         async with aclosing(getattr(task.stream(), kind)()) as reading:
             await anext(reading)
             if change == "truncate":
-                os.truncate(task.directory.output, 0)
+                os.truncate(task.directory.output.log, 0)
             elif change == "replace":
                 task.replace(b"new new\n" * (size // 8))
             else:
-                os.unlink(task.directory.output)
+                os.unlink(task.directory.output.log)
             rest = b"".join([data async for data in reading])
         assert rest == (b"" if kind == "text" else json.dumps(END).encode() + b"\n")
 
@@ -402,10 +402,10 @@ def test_a_log_that_goes_away_while_it_is_read(tmp_path: Path, kind: str, change
 
 @in_loop
 async def test_a_log_that_is_no_file_reads_like_none(task: FakeTask) -> None:
-    os.symlink(task.directory.task, task.directory.output)
+    os.symlink(task.directory.task, task.directory.output.log)
     assert await all_of(task.stream().text()) == b""
-    os.unlink(task.directory.output)
-    os.mkfifo(task.directory.output)
+    os.unlink(task.directory.output.log)
+    os.mkfifo(task.directory.output.log)
     assert await all_of(task.stream().text()) == b""
     assert await task.stream().tail_offset(1) == 0
 

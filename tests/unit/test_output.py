@@ -1,8 +1,10 @@
+import functools
 import os
 import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
@@ -10,19 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from task_runner.lib.output import MARK, MirrorBusyError, Output, make_fifo
+from task_runner.lib.output import MARK, MISSING, MirrorBusyError, Output, make_fifo
+from task_runner.lib.rest import KEPT
+from task_runner.lib.task_dir import LogFiles
 from tests.waiting import wait_until
 
 
 class Pump:
     """An output in a directory, and the end of its FIFO on which a machine writes."""
 
-    def __init__(self, directory: Path, mirror: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, mirror: int | None = None, limit: int | None = None
+    ) -> None:
         self.log = directory / "log"
         self.index = directory / "index"
-        fifo = directory / "fifo"
-        self.output = Output(str(fifo), str(self.log), str(self.index), mirror)
-        self.machine = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        names = ("log", "index", "fifo", "rest-")
+        files = LogFiles(*(str(directory / name) for name in names))
+        self.output = Output(files, mirror, limit)
+        self.machine = os.open(files.fifo, os.O_RDWR | os.O_NONBLOCK)
 
     def say(self, data: bytes) -> None:
         """Write all of it, and pump whenever the FIFO is full."""
@@ -242,3 +249,102 @@ def test_the_pipe_grows_for_who_writes_much(pump: Pump) -> None:
     assert limit >= 1 << 20
     written = os.write(pump.machine, bytes(1 << 20))
     assert written == 1 << 20
+
+
+def limited(data: bytes, limit: int) -> bytes:
+    """Return what a log with this limit has to hold in the end."""
+    rest = data[limit:]
+    if len(rest) <= KEPT:
+        return data
+    begun = b"\n" if limit and data[limit - 1 : limit] != b"\n" else b""
+    return data[:limit] + begun + MISSING % (len(rest) - KEPT) + rest[-KEPT:]
+
+
+@pytest.mark.parametrize("limit", [0, 1, 1000, 100_000])
+@pytest.mark.parametrize("size", [0, 1000, 1001, 100_000 + KEPT, 100_000 + KEPT + 1, 3_000_000])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_log_with_a_limit(tmp_path: Path, limit: int, size: int, mirrored: bool) -> None:
+    mirror = os.open(os.devnull, os.O_WRONLY) if mirrored else None
+    pump = Pump(tmp_path, mirror, limit)
+    data = os.urandom(size)
+    pump.say(data)
+    assert pump.drain() == data[:limit]
+    assert pump.output.dropped == max(0, size - limit - KEPT)
+    pump.output.complete()
+    assert pump.log.read_bytes() == limited(data, limit)
+    assert pump.output.size == pump.log.stat().st_size
+    pump.output.remove_rest()
+    assert list(tmp_path.glob("rest*")) == []
+    pump.close()
+    if mirror is not None:
+        os.close(mirror)
+
+
+def test_the_line_about_what_is_missing_stands_alone(tmp_path: Path) -> None:
+    pump = Pump(tmp_path, limit=4)
+    pump.say(b"abc\n" + b"x" * 10 + b"y" * KEPT)
+    pump.drain()
+    pump.output.complete()
+    line = b"[task-runner: 10 bytes of output are missing here]\n"
+    assert pump.log.read_bytes() == b"abc\n" + line + b"y" * KEPT
+    pump.close()
+
+
+@pytest.mark.parametrize("size", [900, 1000, 1001, 500_000])
+def test_an_adopter_keeps_the_limit(tmp_path: Path, size: int) -> None:
+    data = os.urandom(900_000)
+    first = Pump(tmp_path, limit=1000)
+    first.say(data[:size])
+    first.drain()
+    first.output.close()
+    adopter = Pump(tmp_path, limit=1000)
+    adopter.say(data[size:])
+    adopter.drain()
+    adopter.output.complete()
+    assert adopter.log.read_bytes() == limited(data, 1000)
+    adopter.close()
+    os.close(first.machine)
+
+
+@pytest.mark.parametrize("tidied", [False, True])
+@pytest.mark.parametrize("written", [0, 1, 40, 30_000])
+def test_an_adopter_writes_the_same_end(tmp_path: Path, written: int, tidied: bool) -> None:
+    """Whoever followed the log has seen a part of it, perhaps."""
+    data = os.urandom(200_000)
+    first = Pump(tmp_path, limit=1000)
+    first.say(data)
+    first.drain()
+    first.output.complete()
+    first.output.close()
+    if tidied:
+        first.output.remove_rest()
+    elif written:  # it was killed in the middle of it
+        os.truncate(first.log, 1000 + written)
+    adopter = Pump(tmp_path, limit=1000)
+    assert not adopter.output.pump()
+    adopter.output.complete()
+    assert adopter.log.read_bytes() == limited(data, 1000)
+    assert adopter.output.size == adopter.log.stat().st_size
+    adopter.close()
+    os.close(first.machine)
+
+
+def is_later(moment: float) -> bool:
+    return time.time() > moment
+
+
+def test_the_end_is_marked_with_the_time_of_the_last_byte(tmp_path: Path) -> None:
+    pump = Pump(tmp_path, limit=10)
+    pump.say(b"early")
+    pump.drain()
+    for _ in range(2):
+        begun = time.time()
+        wait_until(functools.partial(is_later, begun + 0.05))
+        pump.say(bytes(100))
+        pump.drain()
+    wait_until(functools.partial(is_later, begun + 0.5))
+    pump.output.complete()
+    offset, at = pump.marks()[-1]
+    assert offset == 10
+    assert begun < at / 1_000_000 < begun + 0.4
+    pump.close()

@@ -121,7 +121,9 @@ def test_the_end_keeps_what_was_there(ear: Ear, tmp_path: Path) -> None:
     ear.file.begin(RUNNER, MACHINE)
     ear.hear(b'{"progress": 1}\n')
     ear.file.begin_stop(Outcome.CANCELED)
-    ear.file.finish(Result(Outcome.CANCELED, -1, 143, "SIGTERM"), {"user_seconds": 1.0}, 7)
+    ear.file.finish(
+        Result(Outcome.CANCELED, -1, 143, "SIGTERM"), {"user_seconds": 1.0}, {"output_size": 7}
+    )
     record = read_json(str(tmp_path / "t.result")) or {}
     assert record["stop"]["reason"] == "canceled"
     assert record["status"] == {"progress": 1}

@@ -8,6 +8,7 @@ from task_runner.lib import registry
 from task_runner.lib.errors import ValidationError
 from task_runner.lib.task import (
     MAX_ARGUMENT,
+    MAX_BYTES,
     MAX_LABELS,
     MAX_NAME,
     MAX_PRIORITY,
@@ -30,6 +31,8 @@ FULL: dict[str, Any] = {
     "gracePeriod": 0,
     "priority": -5,
     "rerunOf": "Job_0",
+    "maxOutput": 0,
+    "stderr": "separate",
 }
 
 
@@ -44,6 +47,7 @@ def test_defaults() -> None:
     assert task == Task(None, "echo", ["ECHO a"])
     assert (task.timeout, task.grace_period, task.priority) == (None, 10.0, 0)
     assert (task.environment, task.isolation) == ("multiprocess", "none")
+    assert (task.max_output, task.stderr, task.has_stderr) == (None, "merged", False)
 
 
 def test_every_field() -> None:
@@ -120,6 +124,8 @@ WRONG: dict[str, list[Any]] = {
     "environment": [None, "", "thread", 1, []],
     "isolation": [None, "", "container", False],
     "timeout": [0, 0.0, *WRONG_SECONDS],
+    "maxOutput": [-1, 1.0, True, "1", MAX_BYTES + 1],
+    "stderr": ["apart", None, True, ""],
     "gracePeriod": [None, *WRONG_SECONDS],
     "rerunOf": [1, "", "../x", "a b", "x\n", "a" * 65],
     "priority": [None, True, 1.0, "1", MAX_PRIORITY + 1, -(10**400)],
@@ -143,6 +149,9 @@ def test_refused_values(field: str, wrong: object) -> None:
         ("name", None),
         ("labels", {str(number): "x" * MAX_NAME for number in range(MAX_LABELS)}),
         ("env", {"A": "x" * (MAX_ARGUMENT - 2)}),
+        ("maxOutput", None),
+        ("maxOutput", MAX_BYTES),
+        ("stderr", "merged"),
         ("timeout", None),
         ("timeout", 1),
         ("timeout", 0.001),

@@ -219,7 +219,7 @@ def test_the_names_of_the_files() -> None:
     assert directory.path == "/srv/task-a.b"
     assert directory.status == "/srv/task-a.b/a.b.result"
     here = TaskDir("/scratch", "cli", results="/here")
-    assert (here.status, here.output, here.files) == (
+    assert (here.status, here.output.log, here.files) == (
         "/here/cli.result",
         "/here/output.log",
         "/here",

@@ -18,6 +18,9 @@ ASKED = {
     "gracePeriod": 10.0,
     "priority": 0,
     "rerunOf": None,
+    "maxOutput": None,
+    "outputLimit": 4096,
+    "stderr": "separate",
     "createdAt": "2026-11-24T09:00:00.000000+00:00",
     "resources": {"shared": ["printer"], "exclusive": []},
 }
@@ -33,6 +36,9 @@ RECORD: dict[str, Any] = {
     "status": {"progress": 1},
     "process_id": 77,
     "output_size": 12,
+    "output_dropped": 34,
+    "stderr_size": 56,
+    "stderr_dropped": 0,
     "stop": {"reason": "canceled", "at": "2026-11-24T09:00:02.500000+00:00"},
     "usage": {"user_seconds": 0.5, "system_seconds": 0.25, "max_rss_bytes": 4096},
     # What is nobody's business:
@@ -54,6 +60,9 @@ LATER = [
     "status",
     "processId",
     "outputSize",
+    "outputDropped",
+    "stderrSize",
+    "stderrDropped",
     "stop",
     "usage",
 ]
@@ -84,6 +93,9 @@ def test_everything_that_is_known() -> None:
         "status": {"progress": 1},
         "processId": 77,
         "outputSize": 12,
+        "outputDropped": 34,
+        "stderrSize": 56,
+        "stderrDropped": 0,
         "stop": RECORD["stop"],
         "usage": {"userSeconds": 0.5, "systemSeconds": 0.25, "maxRssBytes": 4096},
     }
