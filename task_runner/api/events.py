@@ -31,7 +31,8 @@ async def events(
 ) -> StreamingResponse:
     """Stream the changes of state, oldest first, one JSON object a line.
 
-    An event has `cursor taskId state at outcome exitCode`; `state` may also be `deleted`.
+    An event has `cursor taskId state at outcome exitCode`; `state` may also be `deleted`. The
+    header `Event-Cursor` is where the answer begins.
     """
     stream = await EventStream.open(service.index, service.changes, cursor)
 
@@ -39,4 +40,5 @@ async def events(
         async for batch in stream.read(service.until if follow else None):
             yield b"".join(json.dumps(event).encode() + b"\n" for event in batch)
 
-    return StreamingResponse(lines(), media_type="application/x-ndjson")
+    headers = {"Event-Cursor": stream.cursor}
+    return StreamingResponse(lines(), media_type="application/x-ndjson", headers=headers)

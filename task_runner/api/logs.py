@@ -96,8 +96,9 @@ async def log(
     """Give the log as text, or with `Accept: application/x-ndjson` as entries, one a line.
 
     An entry has `offset time level logger message`; its `offset`, the place after it, resumes the
-    stream there. When the task is over, a last line `{"end":true, ...}` has its result. As text the
-    bytes are what the task wrote, and `Range` and `ETag` work as for a file.
+    stream there. The header `Log-Offset` is where the answer begins. When the task is over, a last
+    line `{"end":true, ...}` has its result. As text the bytes are what the task wrote, and `Range`
+    and `ETag` work as for a file.
     """
     entries = NDJSON in request.headers.get("accept", "")
     for name in ("level", "before"):
@@ -113,7 +114,8 @@ async def log(
     else:
         blocks = stream.text(start, follow=part.follow)
     body = _while_watched(service, task_id, changed, blocks)
-    return StreamingResponse(body, media_type=NDJSON if entries else TEXT, headers=HEADERS)
+    headers = {**HEADERS, "Log-Offset": str(start)}
+    return StreamingResponse(body, media_type=NDJSON if entries else TEXT, headers=headers)
 
 
 async def _while_watched(

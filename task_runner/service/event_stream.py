@@ -41,6 +41,11 @@ class EventStream:
             raise CursorGoneError("the events after this cursor are not kept any more")
         return cls(index, changes, epoch, after)
 
+    @property
+    def cursor(self) -> str:
+        """The cursor of the last event that was read, or of the place where it begins."""
+        return f"{self._epoch}-{self._after}"
+
     async def read(
         self, until: Callable[[asyncio.Event], Awaitable[bool]] | None
     ) -> AsyncIterator[list[dict[str, Any]]]:

@@ -1,0 +1,22 @@
+"""What a node is: its machines, its versions, its capacity."""
+
+from typing import Any
+
+from task_runner.client.retry import exchange
+from task_runner.client.steps import Node, Request, Steps, parsed
+
+
+def machines(node: Node) -> Steps[list[dict[str, Any]]]:
+    """Return what can be run: `name`, `description`, JSON `schema` of the parameters, `error`."""
+    found: list[dict[str, Any]] = yield from _told(node, "/v1/machines")
+    return found
+
+
+def system(node: Node) -> Steps[dict[str, Any]]:
+    """Return versions, host, uptime, tasks by state, capacity, disk and limits of the node."""
+    found: dict[str, Any] = yield from _told(node, "/v1/system")
+    return found
+
+
+def _told(node: Node, path: str) -> Steps[Any]:
+    return parsed((yield from exchange(Request("GET", path), node)).body)

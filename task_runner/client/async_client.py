@@ -1,0 +1,155 @@
+"""The client whose calls are awaited."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from functools import wraps
+from types import TracebackType
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+import httpx2
+
+from task_runner.client import about, streams, verbs
+from task_runner.client.steps import (
+    Course,
+    Give,
+    Head,
+    Node,
+    Open,
+    Pause,
+    Reply,
+    Steps,
+    Stream,
+)
+from task_runner.client.target import DEFAULT_URL, LIMITS, Target
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def _returns(
+    verb: Callable[Concatenate[Node, P], Steps[T]],
+) -> "Callable[Concatenate[AsyncClient, P], Coroutine[None, None, T]]":
+    @wraps(verb)
+    async def method(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        course = Course[object, T](verb(client.node, *args, **kwargs))
+        async with aclosing(_Wire(client)) as wire:
+            while course.step is not None:
+                await wire.go(course)
+        return course.result
+
+    return method
+
+
+def _gives(
+    verb: Callable[Concatenate[Node, P], Stream[T]],
+) -> "Callable[Concatenate[AsyncClient, P], AsyncGenerator[T]]":
+    @wraps(verb)
+    async def method(
+        client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncGenerator[T]:
+        course = Course[T, None](verb(client.node, *args, **kwargs))
+        async with aclosing(_Wire(client)) as wire:
+            while course.step is not None:
+                if isinstance(course.step, Give):
+                    yield course.step.value
+                    course.reply(None)
+                else:
+                    await wire.go(course)
+
+    return method
+
+
+class AsyncClient:
+    """A node, by its API. Use it with `async with`, or `aclose` it."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        patience: float = Node().patience,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Connect to nothing yet.
+
+        `url` is `http://HOST:PORT`, `https://HOST:PORT` or `unix:///PATH`. A call waits `patience`
+        seconds for a node that does not answer or says "not now" (503). `ssl_context` says whom to
+        trust, and has the certificate of this client. Raises ValueError.
+        """
+        self.node = Node(patience)
+        self.target = Target.of(url)
+        transport = httpx2.AsyncHTTPTransport(
+            verify=self.target.trust(ssl_context), uds=self.target.socket, limits=LIMITS
+        )
+        self.http = httpx2.AsyncClient(transport=transport, trust_env=False)
+
+    submit = _returns(verbs.submit)
+    check = _returns(verbs.check)
+    rerun = _returns(verbs.rerun)
+    get = _returns(verbs.get)
+    list = _gives(verbs.list_)
+    wait = _returns(verbs.wait)
+    stop = _returns(verbs.stop)
+    delete = _returns(verbs.delete)
+    logs = _gives(streams.logs)
+    entries = _gives(streams.entries)
+    events = _gives(streams.events)
+    machines = _returns(about.machines)
+    system = _returns(about.system)
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self.http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class _Wire:
+    """Performs the steps of one verb; at most one answer is open."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._http = client.http
+        self._target = client.target
+        self._response: httpx2.Response | None = None
+        self._blocks: AsyncIterator[bytes]
+
+    async def go(self, course: Course[T, R]) -> None:
+        """Take the next step of a course. A failure is for the verb to deal with."""
+        try:
+            reply = await self._perform(course.step)
+        except httpx2.RequestError as problem:
+            course.fail(self._target.error(problem))
+        else:
+            course.reply(reply)
+
+    async def _perform(self, step: object) -> Reply:
+        match step:
+            case Open(request):
+                return await self._open(self._target.request(request))
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
+                return None
+            case _:
+                return await anext(self._blocks, b"")
+
+    async def _open(self, request: httpx2.Request) -> Head:
+        await self.aclose()
+        self._response = await self._http.send(request, stream=True)
+        self._blocks = self._response.aiter_raw()
+        return Head(self._response.status_code, self._response.headers)
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        if self._response is not None:
+            await self._response.aclose()
