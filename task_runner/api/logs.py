@@ -4,16 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
-from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from task_runner.api.byte_range import UNSATISFIABLE, requested_range
 from task_runner.api.dependencies import Service
+from task_runner.api.file_answer import Content, file_answer
 from task_runner.api.models import Problem
-from task_runner.api.problems import problem
 from task_runner.api.tasks import NOT_FOUND
 from task_runner.lib.errors import ValidationError
 from task_runner.service.log_stream import LogStream
@@ -133,21 +131,10 @@ async def _while_watched(
 async def _file(request: Request, stream: LogStream) -> Response:
     """Answer as for a file of the size it has now."""
     extent = await stream.extent()
-    tag = f'"{extent.inode:x}-{extent.size:x}"'
-    headers = {**HEADERS, "ETag": tag, "Accept-Ranges": "bytes"}
-    if tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    found = requested_range(request.headers, tag, extent.size)
-    if found is UNSATISFIABLE:
-        return problem(
-            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-            f"the log has {extent.size} bytes",
-            {"Content-Range": f"bytes */{extent.size}"},
-        )
-    start, stop = found or (0, extent.size)
-    headers["Content-Length"] = str(stop - start)
-    status = HTTPStatus.OK
-    if found:
-        status = HTTPStatus.PARTIAL_CONTENT
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{extent.size}"
-    return StreamingResponse(stream.text(start, stop), status, headers, TEXT)
+    content = Content(
+        name="the log",
+        version=f"{extent.inode:x}-{extent.size:x}",
+        size=extent.size,
+        blocks=stream.text,
+    )
+    return file_answer(request, content, {**HEADERS, "Content-Type": TEXT})

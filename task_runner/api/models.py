@@ -169,6 +169,16 @@ class TaskView(TaskState):
     usage: Usage | None
 
 
+class FileEntry(BaseModel):
+    """Something that a task has left."""
+
+    path: str = Field(description="Below `files/`; bytes that are no UTF-8 are replaced.")
+    type: Literal["file", "directory", "symlink", "fifo", "socket", "device"]
+    size: int | None = Field(description="Bytes of a file.")
+    modifiedAt: str  # noqa: N815
+    href: str | None = Field(description="Where a file can be got.")
+
+
 class MachineView(BaseModel):
     """What can be run."""
 

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from task_runner.lib.errors import (
     CursorGoneError,
+    NoSuchFileError,
     StartError,
     TaskActiveError,
     TaskExistsError,
@@ -24,6 +25,7 @@ from task_runner.lib.errors import (
 MEDIA_TYPE = "application/problem+json"
 STATUS_OF: dict[type[Exception], HTTPStatus] = {
     TaskNotFoundError: HTTPStatus.NOT_FOUND,
+    NoSuchFileError: HTTPStatus.NOT_FOUND,
     TaskExistsError: HTTPStatus.CONFLICT,
     TaskActiveError: HTTPStatus.CONFLICT,
     CursorGoneError: HTTPStatus.GONE,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from task_runner import __version__
-from task_runner.api import closing, events, logs, machines, node, openapi, problems, tasks
+from task_runner.api import closing, events, files, logs, machines, node, openapi, problems, tasks
 from task_runner.api.body_limit import BodyLimit
 from task_runner.api.guard import Guard
 from task_runner.environments.work_dir import prepare
@@ -42,7 +42,7 @@ def create_app() -> FastAPI:
     app.state.settings = settings
     problems.install(app)
     openapi.install(app)
-    for module in (node, machines, tasks, logs, events):
+    for module in (node, machines, tasks, logs, files, events):
         app.include_router(module.router, responses=openapi.BAD_REQUEST)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(

@@ -34,6 +34,10 @@ class TaskNotFoundError(TaskRunnerError, LookupError):
     """There is no task with this identifier."""
 
 
+class NoSuchFileError(TaskRunnerError, LookupError):
+    """The task has left no file of this name that could be given."""
+
+
 class TaskExistsError(TaskRunnerError):
     """The identifier belongs to another task already."""
 

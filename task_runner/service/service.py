@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import os
 import resource
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -22,7 +23,10 @@ from task_runner.lib.observe import Observation, observe
 from task_runner.lib.state import State
 from task_runner.lib.task import Task, task_from_dict, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
+from task_runner.service.archive import pack
+from task_runner.service.beneath import Entry, OpenFile, Parts, Tree
 from task_runner.service.changes import Changes
+from task_runner.service.file_list import list_files
 from task_runner.service.follower import Followers
 from task_runner.service.index import Index, Page, Row
 from task_runner.service.log_stream import LogStream
@@ -31,7 +35,7 @@ from task_runner.service.recovery import Recovery
 from task_runner.service.rerun import fields_of_rerun
 from task_runner.service.settings import Settings
 from task_runner.service.system import system_view
-from task_runner.service.threads import in_thread
+from task_runner.service.threads import in_steps, in_thread
 from task_runner.service.views import full_view, result_view
 from task_runner.service.watcher import Watcher
 
@@ -282,6 +286,30 @@ class TaskService:
             return result_view(row) if row.over else None
 
         return LogStream(files, self._followers, result, changed)
+
+    async def list_files(self, task_id: str, after: Parts, limit: int) -> list[Entry]:
+        """Return what a task has left, see `file_list`. Raises TaskNotFoundError."""
+        tree = await self._tree(task_id)
+        return await in_thread(self._log_threads, list_files, tree, after, limit)
+
+    async def open_file(self, task_id: str, path: Parts) -> OpenFile:
+        """Open a file that a task has left. Raises TaskNotFoundError, NoSuchFileError."""
+        tree = await self._tree(task_id)
+        return await in_thread(self._log_threads, tree.open, path)
+
+    def read_file(self, file: OpenFile, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Give the bytes of a file from `start` on, before `stop`, then close it."""
+        return in_steps(self._log_threads, file.blocks(start, stop))
+
+    async def pack_files(self, task_id: str) -> AsyncGenerator[bytes, None]:
+        """Give what a task has left as a `.tar.gz`, see `archive`. Raises TaskNotFoundError."""
+        return in_steps(self._log_threads, pack(await self._tree(task_id), task_id))
+
+    async def _tree(self, task_id: str) -> Tree:
+        await self._known(task_id)
+        directory = self.directory(task_id)
+        parent, name = os.path.split(directory.path)
+        return Tree(parent, name, os.path.basename(directory.files))
 
     def directory(self, task_id: str) -> TaskDir:
         """Return the directory of a task that the index knows."""

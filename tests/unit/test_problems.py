@@ -57,6 +57,7 @@ def problem_of(response: httpx2.Response, status: int, title: str) -> dict[str, 
 
 KNOWN = [
     (errors.TaskNotFoundError("told"), 404, "Not Found"),
+    (errors.NoSuchFileError("told"), 404, "Not Found"),
     (errors.TaskExistsError("told"), 409, "Conflict"),
     (errors.TaskActiveError("told"), 409, "Conflict"),
     (errors.CursorGoneError("told"), 410, "Gone"),
