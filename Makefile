@@ -4,17 +4,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-# What tests and benchmark need of Debian: a program, and the package that has it.
-TOOLS  := bwrap:bubblewrap
-
-.PHONY: help demo serve test lint tools bench clean
+.PHONY: help demo serve test lint bench chaos clean
 
 help:
 	@echo "make demo    run the sample task on a node of its own and show everything"
 	@echo "make serve   run a node on http://127.0.0.1:8000 (work directory: ./run)"
 	@echo "make test    every check and every test"
-	@echo "make tools   install what the tests need of Debian (as root or with sudo)"
 	@echo "make bench   measure, write bench/RESULTS.md"
+	@echo "make chaos   ten minutes in which everything breaks, then an audit; as root"
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -35,22 +32,14 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-tools:
-	@missing=; \
-	for tool in $(TOOLS); do \
-	    PATH=$$PATH:/usr/sbin:/sbin command -v $${tool%%:*} > /dev/null || missing="$$missing $${tool#*:}"; \
-	done; \
-	if [ -n "$$missing" ]; then \
-	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	    $$sudo apt-get update -qq && \
-	    $$sudo apt-get install -qq --yes --no-install-recommends $$missing; \
-	fi
-
-test: lint tools
+test: lint
 	$(BIN)/python -W error -m pytest -n 4
 
-bench: $(VENV)/installed tools
+bench: $(VENV)/installed
 	$(BIN)/python -m bench
+
+chaos: $(VENV)/installed
+	$(BIN)/python -m tests.faults.chaos
 
 clean:
 	rm -rf $(VENV) run

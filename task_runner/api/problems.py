@@ -16,6 +16,8 @@ from task_runner.lib.errors import (
     CursorGoneError,
     NoSuchFileError,
     StartError,
+    StartLaterError,
+    StopError,
     TaskActiveError,
     TaskExistsError,
     TaskNotFoundError,
@@ -30,6 +32,8 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     TaskActiveError: HTTPStatus.CONFLICT,
     CursorGoneError: HTTPStatus.GONE,
     StartError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StartLaterError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StopError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 

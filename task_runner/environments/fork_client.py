@@ -1,5 +1,6 @@
 """The client of the fork server: starts it, and starts another when it is gone."""
 
+import errno
 import json
 import os
 import resource
@@ -11,7 +12,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from task_runner.lib import fault_points
-from task_runner.lib.errors import StartError
+from task_runner.lib.errors import StartError, StartLaterError
 from task_runner.lib.process import short_environment
 from task_runner.lib.task_dir import TaskDir
 
@@ -22,6 +23,16 @@ ATTEMPTS = 3
 PATIENCE = 60.0
 """Seconds until an answer; a machine that swaps is slow, and launching again is safe anyway."""
 ANSWER_LIMIT = 262144
+WANT = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+    errno.ENOMEM,
+)
+"""What passes: a full disk, too many files or processes, no memory."""
 
 PACKAGE_PARENT = os.path.abspath(f"{__file__}/../../..")
 """Installed editable, the package is found by a hook that `python -S` does not load."""
@@ -55,20 +66,22 @@ class ForkClient:
         """Launch a TaskRunner on the directory and wait until it owns the task, or has no need to.
 
         Safe to repeat: the TaskRunner itself decides, under the lock of the task, what is to be
-        done. Raises StartError when it could not even begin after several attempts.
+        done. Raises StartError when it could not even begin after several attempts;
+        StartLaterError when that may be another time.
         """
-        problem = ""
+        problem, is_temporary = "", False
         for _ in range(ATTEMPTS):
             try:
                 answer, pidfd = self._ask(directory)
             except OSError as error:
-                problem = f"the fork server does not answer: {error}"
+                problem, is_temporary = f"the fork server does not answer: {error}", True
                 continue
             if "error" not in answer:
                 return Launch(answer.get("started"), pidfd)
             os.close(pidfd)
-            problem = str(answer["error"])
-        raise StartError(f"{directory.task_id} could not be started: {problem}")
+            problem, is_temporary = str(answer["error"]), answer["errno"] in WANT
+        failure = StartLaterError if is_temporary else StartError
+        raise failure(f"{directory.task_id} could not be started: {problem}")
 
     def _ask(self, directory: TaskDir) -> tuple[dict[str, Any], int]:
         request = json.dumps({"path": directory.path, "task_id": directory.task_id}).encode()

@@ -41,7 +41,7 @@ def serve(control_fd: int, open_files: int, plans: str) -> None:
             reach(Step.FORK, json.loads(data)["path"])
             pid = os.fork()
         except OSError as problem:
-            _answer(reply, error=f"fork: {problem.strerror}")
+            _answer(reply, error=f"fork: {problem.strerror}", errno=problem.errno)
             pid = -1
         if pid == 0:
             control.close()
@@ -93,11 +93,12 @@ def _become_task_runner(request: dict[str, str], reply: socket.socket) -> NoRetu
         if TaskRunner(directory).run(started) is None:
             _answer(reply, held=True)
     except ValueError as problem:  # a damaged file; who asked tells of it
-        _answer(reply, error=str(problem))
+        _answer(reply, error=str(problem), errno=None)
     except BaseException as problem:  # the end of the process: reported, to whoever still listens
         with suppress(OSError), open(directory.runner_log, "a") as log:
             log.write(traceback.format_exc())
-        _answer(reply, error=f"{type(problem).__name__}: {problem}")
+        number = getattr(problem, "errno", None)
+        _answer(reply, error=f"{type(problem).__name__}: {problem}", errno=number)
     finally:
         os._exit(0)
 

@@ -8,7 +8,6 @@
 All it knows is in the directories: a second process that opens the same one sees the same tasks.
 """
 
-import logging
 import os
 import select
 import signal
@@ -17,18 +16,19 @@ from typing import NamedTuple
 
 from task_runner.environments.fork_client import ForkClient, Launch
 from task_runner.environments.work_dir import WorkDir
-from task_runner.lib import registry
 from task_runner.lib.clock import since_boot, timestamp
-from task_runner.lib.errors import StartError, TaskActiveError, TaskNotFoundError, TaskRunnerError
+from task_runner.lib.errors import (
+    StopError,
+    TaskActiveError,
+    TaskNotFoundError,
+    TaskRunnerError,
+)
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, machine_alive, observe
-from task_runner.lib.policy import NOTHING, Policy
 from task_runner.lib.process import host
 from task_runner.lib.state import State
-from task_runner.lib.task import Task, task_from_record
-from task_runner.lib.task_dir import TaskDir, create_exclusive, read_json
-
-log = logging.getLogger(__name__)
+from task_runner.lib.task import Task
+from task_runner.lib.task_dir import TaskDir, create_exclusive
 
 LAST_MOMENTS = 5.0
 """Seconds that a TaskRunner may take from the result to its end."""
@@ -47,17 +47,13 @@ class MultiprocessEnvironment:
     """Registers, starts, stops and watches tasks; any thread may, and every method blocks."""
 
     def __init__(
-        self,
-        work_dir: str | os.PathLike[str],
-        allow_arbitrary_paths: bool = False,
-        policy: Policy = NOTHING,
+        self, work_dir: str | os.PathLike[str], allow_arbitrary_paths: bool = False
     ) -> None:
         """Use a work directory, which is made when needed. Raises WorkDirError.
 
-        `allow_arbitrary_paths` lets `register_task` put a task outside of it; `policy` is what
-        tasks may ask of their isolation.
+        `allow_arbitrary_paths` lets `register_task` put a task outside of it.
         """
-        self.work_dir = WorkDir(work_dir, policy)
+        self.work_dir = WorkDir(work_dir)
         self._allow_arbitrary_paths = allow_arbitrary_paths
         self._elsewhere: dict[str, TaskDir] = {}
         self._forks = ForkClient()
@@ -88,7 +84,7 @@ class MultiprocessEnvironment:
     def stop_task(self, task_id: str) -> Entry:
         """Ask a task to stop, without waiting for it. A task that is over stays as it is.
 
-        Raises TaskNotFoundError, StartError.
+        Raises TaskNotFoundError, StartError, StopError.
         """
         directory = self._directory(task_id)
         self.ask_to_stop(directory)
@@ -150,7 +146,10 @@ class MultiprocessEnvironment:
     # The same by directory, for the service, which has looked the task up already.
 
     def launch(self, directory: TaskDir) -> Launch:
-        """Launch a TaskRunner, to start the task or to go on with it. Raises StartError."""
+        """Launch a TaskRunner, to start the task or to go on with it. Raises StartError.
+
+        StartLaterError is one of them: the same may do another time.
+        """
         reach(Step.LAUNCH, directory.path)
         return self._forks.launch(directory)
 
@@ -158,28 +157,24 @@ class MultiprocessEnvironment:
         """Note that a stop is wanted, then tell the TaskRunner, or launch one to hear it.
 
         The note comes first: a TaskRunner takes its lock, then looks for the note; so either the
-        note is found, or the lock is, and with it the process to signal.
+        note is found, or the lock is, and with it the process to signal. Raises StartError, and
+        StopError when it cannot be noted; a TaskRunner that lives hears of it all the same.
         """
         if observe(directory).state.is_over:
             return
+        trouble = None
         try:
             reach(Step.NOTE_STOP, directory.path)
             create_exclusive(directory.stop, {"at": timestamp(), "host": host()})
-            pidfd = directory.open_holder()
         except OSError as problem:  # the disk is full, perhaps because of this very task
-            pidfd = directory.open_holder()
-            if pidfd is None:
-                raise StartError(f"a stop cannot be noted: {problem}") from problem
-        if pidfd is None:
+            trouble = problem
+        pidfd = directory.open_holder()
+        if pidfd is not None:
+            _tell_to_stop(directory, pidfd)
+        elif trouble is None:
             os.close(self.launch(directory).pidfd)
-            return
-        try:
-            reach(Step.SIGNAL_STOP, directory.path)
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-                signal.pidfd_send_signal(pidfd, signal.SIGCONT)  # it may have been stopped
-        finally:
-            os.close(pidfd)
+        if trouble is not None:  # the next TaskRunner, should this one be killed, would not know
+            raise StopError(f"the stop cannot be noted, ask again: {trouble}") from trouble
 
     def judge(self, directory: TaskDir, state: State, outcome: str, error: str) -> Observation:
         """Pass a verdict on a task that has no result and cannot get one; return how it is now.
@@ -200,7 +195,6 @@ class MultiprocessEnvironment:
             seen = observe(directory, lock_is_mine=alone).state
             if not alone or not (seen.is_over or seen is State.CREATED):
                 raise TaskActiveError(f"{directory.task_id} is {seen}; stop it first")
-            _remove_isolation(directory)
             self.work_dir.remove(directory)
 
     def close(self) -> None:
@@ -209,14 +203,14 @@ class MultiprocessEnvironment:
         self.work_dir.close()
 
 
-def _remove_isolation(directory: TaskDir) -> None:
-    """Remove what the isolation of a task has left elsewhere. Raises TaskRunnerError."""
+def _tell_to_stop(directory: TaskDir, task_runner: int) -> None:
     try:
-        task = task_from_record(read_json(directory.task) or {})
-        if task.isolation != "none":
-            registry.isolation_of(task.isolation).remove(task, directory)
-    except (ValueError, LookupError) as problem:  # damaged, or its plug-in is not there any more
-        log.warning("the isolation of %s cannot be asked to tidy up: %s", directory.path, problem)
+        reach(Step.SIGNAL_STOP, directory.path)
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(task_runner, signal.SIGTERM)
+            signal.pidfd_send_signal(task_runner, signal.SIGCONT)  # it may have been stopped
+    finally:
+        os.close(task_runner)
 
 
 def _let_go(directory: TaskDir) -> None:

@@ -50,6 +50,14 @@ class StartError(TaskRunnerError):
     """The task could not be started."""
 
 
+class StartLaterError(StartError):
+    """The task cannot be started now, for want of disk, memory or processes; it waits."""
+
+
+class StopError(TaskRunnerError):
+    """The stop could not be noted, and might be forgotten; ask again."""
+
+
 class WorkDirError(TaskRunnerError):
     """The work directory cannot be used."""
 

@@ -4,21 +4,13 @@ import importlib
 import logging
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from task_runner.lib.isolation import Isolation
+from typing import Any
 
 MACHINES = {
     "command": "task_runner.machines.command:CommandMachine",
     "echo": "task_runner.machines.echo:EchoMachine",
 }
 MACHINE_ENTRY_POINTS = "task_runner.machines"
-ISOLATIONS = {
-    "sandbox": "task_runner.isolation.sandbox:Sandbox",
-}
-"""Besides `none`, which is nothing."""
-ISOLATION_ENTRY_POINTS = "task_runner.isolations"
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +34,6 @@ def load(name: str, known: Mapping[str, str], group: str) -> Any:
     except Exception as problem:
         log.exception("the plug-in %r (%s) is broken", name, target)
         raise LookupError(f"{name!r} ({target}) cannot be loaded: {problem!r}") from problem
-
-
-def isolation_of(name: str) -> "Isolation":
-    """Return the isolation of that name. Raises LookupError."""
-    isolation: Isolation = load(name, ISOLATIONS, ISOLATION_ENTRY_POINTS)
-    return isolation
 
 
 def names_of(known: Mapping[str, str], group: str) -> Iterable[str]:

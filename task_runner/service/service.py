@@ -20,7 +20,6 @@ from task_runner.lib.errors import (
 )
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, observe
-from task_runner.lib.policy import Policy
 from task_runner.lib.state import State
 from task_runner.lib.task import Task, task_from_dict, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
@@ -58,9 +57,8 @@ class TaskService:
         self._started = since_boot()
         self._threads = ThreadPoolExecutor(THREADS, "service")
         self._max_output = settings.max_output
-        self._environment = MultiprocessEnvironment(settings.work_dir, policy=_policy(settings))
+        self._environment = MultiprocessEnvironment(settings.work_dir)
         work_dir = self._environment.work_dir
-        self._policy = work_dir.policy
         path = settings.index_path or f"{work_dir.path}/index.sqlite"
         self.index = Index(path, work_dir.owner, settings.max_running)
         self.changes = Changes(self.index)
@@ -105,7 +103,7 @@ class TaskService:
         try:
             directory, asked = await in_thread(self._threads, self._accept, fields)
         except TaskExistsError:
-            return await self._submit_again(task_from_dict(fields, self._policy))
+            return await self._submit_again(task_from_dict(fields))
         # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
         synced = asyncio.ensure_future(
             in_thread(self._threads, self._environment.work_dir.sync, directory)
@@ -123,7 +121,7 @@ class TaskService:
         return self._environment.work_dir.create(task, max_output=self._max_output)
 
     def _checked(self, fields: dict[str, Any]) -> Task:
-        task = task_from_dict(fields, self._policy)
+        task = task_from_dict(fields)
         most, wanted = self._max_output, task.max_output
         if most is not None and wanted is not None and wanted > most:
             raise ValidationError(f"it must be at most {most}: the setting max_output", "maxOutput")
@@ -238,7 +236,7 @@ class TaskService:
         """Ask a task to stop, wait a moment for its end; return it as it is then.
 
         A waiting task is canceled out of its turn, and never runs. Raises TaskNotFoundError,
-        StartError.
+        StartError, StopError.
         """
         row = await self.row(task_id)
         if not row.over:
@@ -316,15 +314,6 @@ class TaskService:
     def directory(self, task_id: str) -> TaskDir:
         """Return the directory of a task that the index knows."""
         return self._watcher.directory(task_id)
-
-
-def _policy(settings: Settings) -> Policy:
-    index = settings.index_path
-    return Policy(
-        tuple(settings.allowed_read_only),
-        tuple(settings.allowed_writable),
-        (os.path.dirname(os.path.abspath(index)),) if index else (),
-    )
 
 
 def _raise_open_files() -> None:

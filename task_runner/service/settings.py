@@ -19,9 +19,6 @@ DEFAULT_WORK_DIR = "/var/lib/tessia-mesh/task_runner"
 CONF = "TASK_RUNNER_CONF"
 
 
-AbsolutePath = Annotated[str, Field(pattern="^/")]
-
-
 class _File(JsonConfigSettingsSource):
     """The JSON file; what is wrong with it is told with its name."""
 
@@ -50,10 +47,6 @@ class Settings(BaseSettings):
     """How many tasks may run at a time; the others wait, by priority, then age."""
     max_output: Annotated[int, Field(ge=0, le=MAX_BYTES)] | None = None
     """Bytes that a log keeps of the beginning: what a task gets by default, and at most."""
-    allowed_read_only: list[AbsolutePath] = []
-    """Where a sandbox or container may be given read access, each with everything below it."""
-    allowed_writable: list[AbsolutePath] = []
-    """Where it may be given write access."""
     allow_remote_clients: bool = False
     """Serve clients of other hosts. Only where something else says who may connect."""
     host_names: list[str] = []

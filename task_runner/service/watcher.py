@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
-from task_runner.lib.errors import StartError
+from task_runner.lib.errors import StartError, StartLaterError
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, machine_alive, observe
 from task_runner.lib.outcome import Outcome
@@ -57,10 +57,16 @@ class Watcher:
         return TaskDir.of(self._environment.work_dir.path, task_id)
 
     async def start(self, task_id: str) -> State:
-        """Start a task that this worker has claimed; return its state right after."""
+        """Start a task that this worker has claimed; return its state right after.
+
+        What cannot be started now stays as it is: Recovery comes back to it.
+        """
         directory = self.directory(task_id)
         try:
             launch = await in_thread(self._threads, self._environment.launch, directory)
+        except StartLaterError as problem:
+            log.warning("%s; it is tried again", problem)
+            return State.CREATED
         except StartError as problem:
             log.error("%s", problem)
             return await self._judge(directory, State.EXITED, Outcome.ERROR, str(problem))

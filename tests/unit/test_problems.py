@@ -62,6 +62,8 @@ KNOWN = [
     (errors.TaskActiveError("told"), 409, "Conflict"),
     (errors.CursorGoneError("told"), 410, "Gone"),
     (errors.StartError("told"), 503, "Service Unavailable"),
+    (errors.StartLaterError("told"), 503, "Service Unavailable"),
+    (errors.StopError("told"), 503, "Service Unavailable"),
     (errors.ValidationError("told"), 400, "Bad Request"),
     (HTTPException(418, "told"), 418, "I'm a Teapot"),
 ]

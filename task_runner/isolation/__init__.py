@@ -1,1 +1,0 @@
-"""What TaskRunner puts around a machine: the isolations."""

@@ -1,0 +1,24 @@
+"""What was accepted runs, also when it could not be started at once for want of something."""
+
+from pathlib import Path
+
+import pytest
+
+from task_runner.lib.fault_points import Step
+from tests.fault_plans import Plans
+from tests.node import running_node
+
+
+@pytest.mark.parametrize(
+    ("step", "want"),
+    [(Step.FORK, "EAGAIN"), (Step.OPEN_STREAMS, "ENOSPC"), (Step.BEGIN, "EMFILE")],
+)
+def test_a_task_waits_until_it_can_be_started(tmp_path: Path, step: Step, want: str) -> None:
+    plans = Plans(tmp_path / "plans")
+    with running_node(tmp_path / "work", **plans.settings) as node:
+        plans.add(step, want, once=False)
+        task = node.sh("echo ran >> ran")
+        assert node.view(task)["state"] == "created"
+        plans.remove(step)
+        assert node.result(task)["outcome"] == "succeeded"
+        assert (node.directory(task) / "files/ran").read_text() == "ran\n"
