@@ -3,13 +3,18 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo serve test lint bench chaos clean
+# Programs that the tests run, by the Debian packages that have them.
+DEBIAN := bubblewrap chromium
+
+.PHONY: help demo serve test lint bench chaos debian clean
 
 help:
 	@echo "make demo    run the sample task on a node of its own and show everything"
 	@echo "make serve   run a node on http://127.0.0.1:8000 (work directory: ./run)"
 	@echo "make test    every check and every test"
+	@echo "make debian  install the Debian packages that the tests need, where they are missing"
 	@echo "make bench   measure, write bench/RESULTS.md"
 	@echo "make chaos   ten minutes in which everything breaks, then an audit; as root"
 
@@ -32,7 +37,11 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+debian:
+	@dpkg-query --show $(DEBIAN) >/dev/null 2>&1 || { $(SUDO) apt-get update && \
+	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install --yes --no-install-recommends $(DEBIAN); }
+
+test: lint debian
 	$(BIN)/python -W error -m pytest -n 4
 
 bench: $(VENV)/installed

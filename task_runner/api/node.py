@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -25,11 +25,13 @@ MIN_API_VERSION = "1.0.0"
 router = APIRouter(tags=["node"])
 
 
-@router.get("/")
-async def apis() -> dict[str, Any]:
-    """Tell which interfaces this node has."""
+@router.get("/", response_class=JSONResponse)
+async def apis(request: Request) -> Response:
+    """Tell which interfaces this node has; a browser is sent to the console."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/console/", headers={"Vary": "Accept"})
     api = {"root": "/v1", "version": API_VERSION, "min_version": MIN_API_VERSION}
-    return {"name": "task_runner", "apis": [api]}
+    return JSONResponse({"name": "task_runner", "apis": [api]}, headers={"Vary": "Accept"})
 
 
 @router.get("/v1/", response_model=Success)

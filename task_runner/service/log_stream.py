@@ -111,7 +111,8 @@ class LogStream:
     ) -> AsyncGenerator[bytes, None]:
         """Give the log as NDJSON, many lines at once; `start` may be in the middle of a line.
 
-        With `stop`, only entries that end there or before, and no result when there is more.
+        With `stop`, only entries that end there or before; when there is more, a last line
+        `{"next": OFFSET}` says where to go on.
         When the task is over, a last line with its result follows the last entry; there is none
         when the stream ends for another reason: the service closes, or nobody follows a task that
         is under way. Entries below `min_level` (a key of LEVELS) are left out; what has no level
@@ -135,7 +136,8 @@ class LogStream:
                         break
                 if sight.result is not None and not self._closes(sight):
                     yield json.dumps({"end": True, **sight.result}).encode() + b"\n"
-                if stop is not None and stop <= now.extent.size:
+                elif stop is not None and (not follow or stop <= now.extent.size):
+                    yield json.dumps({"next": position}).encode() + b"\n"
                     return
 
     def _closes(self, sight: Sight) -> bool:

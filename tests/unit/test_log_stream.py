@@ -190,20 +190,30 @@ async def test_a_part_ends_before_a_byte(task: FakeTask) -> None:
     task.end()
     stream = task.stream()
     whole = await entries_of(stream.entries())
-    for before in range(len(LOG) + 3):
-        part = await entries_of(stream.entries(0, before))
-        assert part == [entry for entry in whole if entry.get("offset", len(LOG)) <= before]
-    first = whole[0]["offset"]
-    assert await entries_of(stream.entries(first, whole[2]["offset"], follow=True)) == whole[1:3]
+    for before in range(len(LOG)):
+        *part, last = await entries_of(stream.entries(0, before))
+        assert part == [entry for entry in whole[:-1] if entry["offset"] <= before]
+        assert last == {"next": part[-1]["offset"] if part else 0}
+    assert await entries_of(stream.entries(0, len(LOG))) == whole
+    assert await entries_of(stream.entries(0, len(LOG) + 1)) == whole
 
 
 @in_loop
-async def test_a_part_that_is_followed_is_complete_when_more_is_there(task: FakeTask) -> None:
-    stream = task.stream()
-    task.write(b"a\n")
-    part = asyncio.create_task(entries_of(stream.entries(0, 3, follow=True)))
-    task.write(b"bcd\n")
-    assert [entry["message"] for entry in await part] == ["a"]
+async def test_a_filtered_part_says_where_to_go_on(task: FakeTask) -> None:
+    quiet = RECORD.replace(b"WARNING", b"DEBUG")
+    task.write(quiet * 3)
+    found = await entries_of(task.stream().entries(0, len(quiet) * 2 + 5, min_level="INFO"))
+    assert found == [{"next": len(quiet) * 2}]
+
+
+@in_loop
+async def test_a_part_of_what_is_still_written(task: FakeTask) -> None:
+    task.write(b"a\nb")
+    part = await entries_of(task.stream().entries(0, 100))
+    assert [part[0]["message"], part[1:]] == ["a", [{"next": 2}]]
+    followed = asyncio.create_task(entries_of(task.stream().entries(0, 6, follow=True)))
+    task.write(b"cd\nef\n")
+    assert [entry.get("message") for entry in await followed] == ["a", "bcd", None]
 
 
 @in_loop

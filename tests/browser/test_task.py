@@ -1,0 +1,197 @@
+"""A task and its log."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.console import Console
+from tests.node import Node
+from tests.waiting import wait_until
+
+ENDINGS = [
+    ("exit 0", {}, "succeeded", "It ended by itself, with exit code 0."),
+    ("exit 7", {}, "failed", "It ended by itself, with exit code 7."),
+    ("kill -9 $$", {}, "crashed", "It was killed by SIGKILL, which nobody here had sent."),
+    ("sleep 60", {"timeout": 0.2}, "timeout", "It had run for the 0.2 s it was given"),
+]
+
+
+# Wheels scroll smoothly: whether the log has come to rest.
+STANDS = """() => new Promise((resolve) => {
+    const top = lines.scrollTop;
+    setTimeout(() => resolve(lines.scrollTop === top), 200);
+})"""
+
+
+@pytest.mark.parametrize(("script", "fields", "state", "why"), ENDINGS)
+def test_state_and_why(
+    console: Console, script: str, fields: dict[str, float], state: str, why: str
+) -> None:
+    console.open_task(console.node.sh(script, **fields))
+    console.expect_state(state)
+    expect(console.page.locator("#why")).to_contain_text(why)
+
+
+def test_a_task_that_is_not_there(console: Console) -> None:
+    console.open_task("nothing")
+    console.expect_state("not found")
+    expect(console.page.locator("#why")).to_contain_text("there is no task")
+
+
+def test_what_could_not_be_started(console: Console) -> None:
+    console.open_task(console.node.submit("command", {"argv": ["no-such-program"]}))
+    console.expect_state("error")
+    expect(console.page.locator("#why")).to_contain_text("no-such-program")
+
+
+def test_a_live_log(console: Console) -> None:
+    task_id = console.node.sh("until test -e go; do sleep 0.05; done; echo went; sleep 600")
+    console.open_task(task_id)
+    expect(console.page.locator("#log-state")).to_contain_text("live")
+    (console.node.directory(task_id) / "files" / "go").touch()
+    expect(console.line("went")).to_be_visible()
+    console.expect_state("running")
+
+
+def test_progress(console: Console) -> None:
+    script = "echo '{\"progress\": 0.25}' >&$TASK_RUNNER_STATUS_FD; sleep 600"
+    console.open_task(console.node.sh(script))
+    expect(console.page.locator("#progress")).to_have_js_property("value", 0.25)
+
+
+def test_stop_and_rerun(console: Console) -> None:
+    page = console.page
+    task_id = console.node.sh("echo hello; sleep 600", name="sleeper")
+    console.open_task(task_id)
+    console.expect_state("running")
+    page.locator('#actions [data-verb="stop"]').click()
+    page.locator("dialog[open] button.danger").click()
+    console.expect_state("canceled")
+    expect(page.locator("#why")).to_contain_text("It was stopped on request")
+    page.locator('#actions [data-verb="rerun"]').click()
+    expect(page).not_to_have_url(f"{console.url}tasks/{task_id}")
+    console.expect_state("running")
+    expect(console.line("hello")).to_be_visible()
+    expect(page.locator("#title")).to_have_text("sleeper")
+
+
+def test_removed_while_it_is_looked_at(console: Console) -> None:
+    task_id = console.node.submit("echo", ["ECHO x"])
+    console.node.result(task_id)
+    console.open_task(task_id)
+    console.expect_state("succeeded")
+    console.node.http.delete(f"/v1/tasks/{task_id}")
+    console.expect_state("removed")
+
+
+def test_the_tabs(console: Console) -> None:
+    page = console.page
+    task_id = console.node.sh("exit 3", env={"TOKEN": "hunter2"}, labels={"a": "b"})
+    console.node.result(task_id)
+    console.open_task(task_id)
+    page.get_by_role("tab", name="Details").click()
+    expect(page.locator("#details")).to_contain_text("exit 3")
+    expect(page.locator("#details")).to_contain_text("TOKEN")
+    assert "hunter2" not in page.content()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#events tbody tr").last).to_contain_text("failed exit code 3")
+    page.reload()
+    expect(page.locator("#events tbody tr").last).to_contain_text("failed exit code 3")
+
+
+def test_copy_as_a_command(console: Console) -> None:
+    page = console.page
+    task_id = console.node.sh("echo it\\'s", env={"TOKEN": "hunter2"})
+    console.open_task(task_id)
+    page.locator("#copy").click()
+    command = page.locator("dialog[open] pre").first.inner_text()
+    assert command.startswith(f"curl -s http://127.0.0.1:{console.node.port}/v1/tasks -H ")
+    assert '"TOKEN":"…"' in command
+    expect(page.locator("dialog[open]")).to_contain_text("fill in each …")
+
+
+def test_colours_levels_and_times(console: Console) -> None:
+    page = console.page
+    task_id = console.node.submit(
+        "echo", ["LOG INFO quiet", "LOG ERROR loud", "ECHO \x1b[1;31mred"]
+    )
+    console.node.result(task_id)
+    console.open_task(task_id)
+    expect(console.lines()).to_have_count(3)
+    expect(page.locator("#lines .f1.bold")).to_have_text("red")
+    expect(console.line("loud")).to_have_class("line ERROR")
+    page.keyboard.press("t")
+    assert page.evaluate("getComputedStyle(document.querySelector('.line a'),'::before').content")
+    page.locator("#level").select_option("ERROR")
+    expect(console.lines()).to_have_count(2)
+    expect(page.locator("#log-state")).to_have_text("2 lines found")
+
+
+def test_reading_above_the_end_is_not_disturbed(console: Console) -> None:
+    page = console.page
+    task_id = console.node.sh(
+        "seq -f 'line %.0f' 500; until test -e go; do sleep 0.05; done;"
+        "seq -f 'new %.0f' 40; sleep 600"
+    )
+    console.open_task(task_id)
+    expect(console.line("line 500")).to_be_visible()
+    page.locator("#lines").hover()
+    page.mouse.wheel(0, -600)
+    expect(page.locator("#new-lines")).to_be_visible()
+    wait_until(lambda: page.evaluate(STANDS))
+    before = page.evaluate("lines.scrollTop")
+    (console.node.directory(task_id) / "files" / "go").touch()
+    expect(page.locator("#new-lines")).to_have_text("40 new lines ↓")
+    assert page.evaluate("lines.scrollTop") == before
+    page.locator("#new-lines").click()
+    expect(console.line("new 40")).to_be_in_viewport()
+    expect(page.locator("#new-lines")).to_be_hidden()
+
+
+def test_a_link_to_a_line(console: Console) -> None:
+    page = console.page
+    task_id = console.node.sh("seq -f 'line %.0f' 20000")
+    console.node.result(task_id)
+    log = console.node.log_of(task_id)
+    console.open_task(task_id, f"#at={log.index(b'line 9000')}")
+    expect(page.locator(".line.linked")).to_contain_text("line 9000")
+    expect(page.locator(".line.linked")).to_be_in_viewport()
+    expect(console.line("line 9001").first).to_be_in_viewport()
+    page.keyboard.press("g")
+    expect(console.line("line 1").first).to_be_in_viewport()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{console.url}tasks/{task_id}#at=7")
+
+
+def test_a_restart_of_the_service(page: Page, node: Node) -> None:
+    console = Console(page, node)
+    script = "n=0; while test ! -e stop; do n=$((n+1)); echo line $n end; sleep 0.02; done"
+    task_id = node.sh(script)
+    console.open_task(task_id)
+    expect(console.line("line 10 end")).to_be_visible()
+    node.kill()
+    expect(page.locator("#banner")).to_be_visible()
+    wait_until(lambda: "line 100 end" in node.output(task_id))
+    node.start()
+    expect(page.locator("#banner")).to_be_hidden()
+    expect(console.line("line 100 end")).to_have_count(1)
+    (node.directory(task_id) / "files" / "stop").touch()
+    console.expect_state("succeeded")
+    wanted = node.output(task_id).splitlines()
+    expect(console.line(wanted[-1])).to_be_visible()
+    assert console.lines().all_inner_texts() == wanted
+
+
+def test_every_line_once_at_high_speed(console: Console, tmp_path: Path) -> None:
+    page = console.page
+    task_id = console.node.sh("until test -e go; do sleep 0.05; done; seq 300000; sleep 600")
+    console.open_task(task_id)
+    expect(page.locator("#log-state")).to_contain_text("live")
+    (console.node.directory(task_id) / "files" / "go").touch()
+    expect(console.line("300000")).to_be_visible()
+    numbers = [int(text) for text in console.lines().all_inner_texts()]
+    assert numbers == list(range(numbers[0], 300001))
+    assert len(numbers) < 10000
