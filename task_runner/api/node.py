@@ -1,5 +1,6 @@
 """The node itself: what peers of the mesh, probes and Prometheus ask for."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +14,8 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from task_runner.api.dependencies import Service
 from task_runner.api.models import Success, SystemView
@@ -89,7 +92,31 @@ async def metrics(service: Service) -> Response:
     _, _, last = await service.index.events_range()
     changes = Gauge("task_runner_last_event", "Number of the newest event.", registry=registry)
     changes.set(last)
+    free = Gauge("task_runner_free_bytes", "Of the work directory's disk.", registry=registry)
+    free.set(await service.capacity.free_bytes())
+    refused = "Submissions refused by this worker, by what was short."
+    _count(registry, "task_runner_refused", refused, "reason", service.capacity.refused)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Fixed(Collector):
+    """A collector of what is known already."""
+
+    def __init__(self, family: CounterMetricFamily) -> None:
+        self._family = family
+
+    def collect(self) -> list[CounterMetricFamily]:
+        return [self._family]
+
+
+def _count(
+    registry: CollectorRegistry, name: str, text: str, label: str, counts: Mapping[str, int]
+) -> None:
+    """Add a counter with the values that it has now."""
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    registry.register(_Fixed(family))
 
 
 @router.get("/v1", include_in_schema=False)

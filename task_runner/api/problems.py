@@ -13,7 +13,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from task_runner.lib.errors import (
+    SHORTAGES,
     CursorGoneError,
+    DiskFullError,
     NoSuchFileError,
     StartError,
     StartLaterError,
@@ -34,8 +36,10 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     StartError: HTTPStatus.SERVICE_UNAVAILABLE,
     StartLaterError: HTTPStatus.SERVICE_UNAVAILABLE,
     StopError: HTTPStatus.SERVICE_UNAVAILABLE,
+    DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+RETRY_AFTER = {"Retry-After": "2"}
 
 log = logging.getLogger(__name__)
 
@@ -93,18 +97,26 @@ async def _http(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _known(_request: Request, error: Exception) -> JSONResponse:
-    return problem(STATUS_OF[type(error)], str(error))
+    status = STATUS_OF[type(error)]
+    is_transient = status == HTTPStatus.SERVICE_UNAVAILABLE
+    return problem(status, str(error), RETRY_AFTER if is_transient else None)
 
 
 async def _system(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return problem(HTTPStatus.INSUFFICIENT_STORAGE, "the disk of the work directory is full")
+    if isinstance(error, OSError) and error.errno in SHORTAGES:
+        log.warning("%s %s: %s", request.method, request.url.path, error)
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error.strerror), RETRY_AFTER)
     return await _unexpected(request, error)
 
 
 async def _index(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"the index cannot be used: {error}")
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return problem(HTTPStatus.INSUFFICIENT_STORAGE, "the disk of the index is full")
+    detail = f"the index cannot be used: {error}"
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, RETRY_AFTER)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -11,6 +11,7 @@ from task_runner import __version__
 from task_runner.api import closing, events, files, logs, machines, node, openapi, problems, tasks
 from task_runner.api.body_limit import BodyLimit
 from task_runner.api.guard import Guard
+from task_runner.api.overload import Overload
 from task_runner.console.pages import create_console
 from task_runner.environments.work_dir import prepare
 from task_runner.lib import fault_points
@@ -46,6 +47,7 @@ def create_app() -> FastAPI:
     for module in (node, machines, tasks, logs, files, events):
         app.include_router(module.router, responses=openapi.BAD_REQUEST)
     app.mount("/console", create_console())
+    app.add_middleware(Overload)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(
         Guard,

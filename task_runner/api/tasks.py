@@ -46,6 +46,12 @@ router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
         400: {"model": Problem, "description": "Something in the task is wrong."},
         409: {"model": Problem, "description": "The identifier belongs to another task."},
         413: {"model": Problem, "description": "The request is too large."},
+        503: {
+            "model": Problem,
+            "description": "No open files, processes or memory for another task now. Nothing was "
+            "stored, and nothing runs: try again after `Retry-After` seconds.",
+        },
+        507: {"model": Problem, "description": "The disk is too full. Nothing was stored."},
     },
 )
 async def submit(

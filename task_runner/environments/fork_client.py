@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from task_runner.lib import fault_points
-from task_runner.lib.errors import StartError, StartLaterError
+from task_runner.lib.errors import SHORTAGES, StartError, StartLaterError
 from task_runner.lib.process import short_environment
 from task_runner.lib.task_dir import TaskDir
 
@@ -23,15 +23,7 @@ ATTEMPTS = 3
 PATIENCE = 60.0
 """Seconds until an answer; a machine that swaps is slow, and launching again is safe anyway."""
 ANSWER_LIMIT = 262144
-WANT = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.EAGAIN,
-    errno.ENOMEM,
-)
+WANT = SHORTAGES | {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 """What passes: a full disk, too many files or processes, no memory."""
 
 PACKAGE_PARENT = os.path.abspath(f"{__file__}/../../..")
@@ -91,7 +83,9 @@ class ForkClient:
             with theirs:
                 self._send(request, theirs)
             data, fds, _, _ = socket.recv_fds(ours, ANSWER_LIMIT, 1)
-        if not data or not fds:
+        if data and not fds:  # it came, and there was no room for it in this process
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        if not data:
             raise ConnectionError("TaskRunner ended before it could say anything")
         return json.loads(data), fds[0]
 

@@ -134,8 +134,8 @@ class WorkDir:
         reach(Step.BURY, directory.path)
         os.chmod(directory.path, 0o700)  # to move a directory takes the right to write into it
         os.rename(directory.path, grave)
-        sync_file(os.path.dirname(directory.path))
         try:
+            sync_file(os.path.dirname(directory.path))
             reach(Step.REMOVE_FILES, directory.path)
             _remove_tree(grave)
         except OSError as problem:  # the task is gone all the same; `sweep` tries again, one day

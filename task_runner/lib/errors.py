@@ -1,5 +1,10 @@
 """One tree of errors: what can be reported to whoever asked for something."""
 
+import errno
+
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+"""What the system says when it has no more open files, processes or memory, for now."""
+
 
 class TaskRunnerError(Exception):
     """The Task Runner could not do what it was asked to."""
@@ -51,11 +56,15 @@ class StartError(TaskRunnerError):
 
 
 class StartLaterError(StartError):
-    """The task cannot be started now, for want of disk, memory or processes; it waits."""
+    """It cannot be started now, for want of open files, processes, memory or disk; later it may."""
 
 
 class StopError(TaskRunnerError):
     """The stop could not be noted, and might be forgotten; ask again."""
+
+
+class DiskFullError(TaskRunnerError):
+    """The disk of the work directory is too full to take another task."""
 
 
 class WorkDirError(TaskRunnerError):

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from task_runner.lib.errors import SHORTAGES
+
 MACHINES = {
     "command": "task_runner.machines.command:CommandMachine",
     "echo": "task_runner.machines.echo:EchoMachine",
@@ -32,6 +34,8 @@ def load(name: str, known: Mapping[str, str], group: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)()
     except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno in SHORTAGES:  # nothing is wrong with it
+            raise
         log.exception("the plug-in %r (%s) is broken", name, target)
         raise LookupError(f"{name!r} ({target}) cannot be loaded: {problem!r}") from problem
 

@@ -3,16 +3,15 @@
 import asyncio
 import logging
 import os
-import resource
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.clock import since_boot
 from task_runner.lib.errors import (
+    StartLaterError,
     TaskActiveError,
     TaskExistsError,
     TaskNotFoundError,
@@ -25,6 +24,7 @@ from task_runner.lib.task import Task, task_from_dict, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
 from task_runner.service.archive import pack
 from task_runner.service.beneath import Entry, OpenFile, Parts, Tree
+from task_runner.service.capacity import Capacity, raise_open_files, thread_count
 from task_runner.service.changes import Changes
 from task_runner.service.file_list import list_files
 from task_runner.service.follower import Followers
@@ -35,13 +35,12 @@ from task_runner.service.recovery import Recovery
 from task_runner.service.rerun import fields_of_rerun
 from task_runner.service.settings import Settings
 from task_runner.service.system import system_view
-from task_runner.service.threads import in_steps, in_thread
+from task_runner.service.threads import in_steps, in_thread, patiently, start_threads
 from task_runner.service.views import full_view, result_view
 from task_runner.service.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
-THREADS = 16
 LOG_THREADS = 4
 """Of their own: a crowd of readers must not keep a task from starting."""
 STOP_PATIENCE = 0.5
@@ -55,23 +54,24 @@ class TaskService:
         """Open work directory and index. Raises WorkDirError, sqlite3.Error."""
         self.settings = settings
         self._started = since_boot()
-        self._threads = ThreadPoolExecutor(THREADS, "service")
+        raise_open_files()
+        self._threads = start_threads(thread_count(), "service")
         self._max_output = settings.max_output
         self._environment = MultiprocessEnvironment(settings.work_dir)
         work_dir = self._environment.work_dir
         path = settings.index_path or f"{work_dir.path}/index.sqlite"
         self.index = Index(path, work_dir.owner, settings.max_running)
         self.changes = Changes(self.index)
+        self.capacity = Capacity(work_dir.path, settings.min_free_bytes, self._threads)
         self._watcher = Watcher(self._environment, self.index, self.changes, self._threads)
         self._recovery = Recovery(work_dir, self.index, self._watcher, self.changes, self._threads)
         self.closing = asyncio.Event()
         """Set when the server stops: whoever waits is to come to an end."""
-        self._log_threads = ThreadPoolExecutor(LOG_THREADS, "logs")
+        self._log_threads = start_threads(LOG_THREADS, "logs")
         self._followers = Followers(self._log_threads, self.closing)
 
     async def start(self) -> None:
         """Recover what is there, in the background unless the index is new, and be ready."""
-        _raise_open_files()
         if await self.index.is_empty():
             await self._recovery.reconcile()
         self._recovering = asyncio.create_task(self._recovery.run(), name="recovery")
@@ -98,22 +98,47 @@ class TaskService:
 
         `fields` are as for `task_from_dict`. The same task with the same identifier again is
         answered like the first time. Raises ValidationError, TaskExistsError when the identifier
-        belongs to another task, OSError.
+        belongs to another task, StartLaterError and DiskFullError when this node can take no more
+        now, OSError. What was refused is not stored, and never runs.
         """
+        await self.capacity.check()
         try:
             directory, asked = await in_thread(self._threads, self._accept, fields)
         except TaskExistsError:
             return await self._submit_again(task_from_dict(fields))
         # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
-        synced = asyncio.ensure_future(
-            in_thread(self._threads, self._environment.work_dir.sync, directory)
-        )
+        work_dir = self._environment.work_dir
+        synced = asyncio.ensure_future(patiently(self._threads, work_dir.sync, directory))
+        synced.add_done_callback(lambda done: done.cancelled() or done.exception())
         state = State.CREATED
         if await self._add(directory, asked):
-            state = await self._watcher.start(directory.task_id)
+            state = await self._start(directory)
         await synced
         reach(Step.ANSWER, directory.path)
         return directory.task_id, state
+
+    async def _start(self, directory: TaskDir) -> State:
+        """Start a new task, or take it back; what can be done neither way waits."""
+        try:
+            return await self._watcher.start(directory.task_id)
+        except StartLaterError:
+            self.capacity.refused["start"] += 1
+            if await self._take_back(directory):
+                raise
+        except (OSError, sqlite3.Error):  # Recovery goes on with it
+            log.exception("%s is accepted, and cannot be started yet", directory.task_id)
+        return State.CREATED
+
+    async def _take_back(self, directory: TaskDir) -> bool:
+        """Remove a task that is not started; False when it cannot be, and so is to run."""
+        try:
+            await in_thread(self._threads, self._environment.remove, directory)
+        except (TaskActiveError, OSError, ValueError) as problem:
+            log.warning("%s cannot be started yet, it waits: %s", directory.task_id, problem)
+            return False
+        await self.index.remove(directory.task_id)
+        self.changes.tell(directory.task_id)
+        return True
 
     def _accept(self, fields: dict[str, Any]) -> tuple[TaskDir, dict[str, Any]]:
         """Check a task, which for a long script takes a while, and make its directory."""
@@ -132,7 +157,7 @@ class TaskService:
         try:
             return await self.index.add(asked, Observation(State.CREATED, {}))
         except sqlite3.Error:
-            await in_thread(self._threads, self._environment.work_dir.remove, directory)
+            await patiently(self._threads, self._environment.work_dir.remove, directory)
             raise
 
     async def check(self, fields: dict[str, Any]) -> None:
@@ -314,9 +339,3 @@ class TaskService:
     def directory(self, task_id: str) -> TaskDir:
         """Return the directory of a task that the index knows."""
         return self._watcher.directory(task_id)
-
-
-def _raise_open_files() -> None:
-    """Allow one pidfd for each of many running tasks; tasks get back what was there before."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     """How many tasks may run at a time; the others wait, by priority, then age."""
     max_output: Annotated[int, Field(ge=0, le=MAX_BYTES)] | None = None
     """Bytes that a log keeps of the beginning: what a task gets by default, and at most."""
+    min_free_bytes: Annotated[int, Field(ge=0)] = 256 << 20
+    """Free space of the disk below which no task is taken; at most a tenth of the disk."""
     allow_remote_clients: bool = False
     """Serve clients of other hosts. Only where something else says who may connect."""
     host_names: list[str] = []

@@ -7,7 +7,35 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from task_runner.lib.errors import SHORTAGES
+
 T = TypeVar("T")
+PAUSE = 0.1
+"""Seconds until something is tried again."""
+
+
+def start_threads(count: int, name: str) -> ThreadPoolExecutor:
+    """Return a pool whose threads run already: later, the system may have no more of them.
+
+    Raises RuntimeError when that is so now.
+    """
+    threads = ThreadPoolExecutor(count, name)
+    together = threading.Barrier(count + 1)  # a thread that was free would be used again
+    for _ in range(count):
+        threads.submit(together.wait)
+    together.wait()
+    return threads
+
+
+async def patiently(threads: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> T:
+    """Call as `in_thread` does, and again while the system is short of files or memory for it."""
+    while True:
+        try:
+            return await in_thread(threads, function, *arguments)
+        except OSError as problem:
+            if problem.errno not in SHORTAGES:
+                raise
+        await asyncio.sleep(PAUSE)
 
 
 async def in_thread(threads: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> T:

@@ -59,14 +59,13 @@ class Watcher:
     async def start(self, task_id: str) -> State:
         """Start a task that this worker has claimed; return its state right after.
 
-        What cannot be started now stays as it is: Recovery comes back to it.
+        Raises StartLaterError when it cannot be started now: it stays as it is, and claimed.
         """
         directory = self.directory(task_id)
         try:
             launch = await in_thread(self._threads, self._environment.launch, directory)
-        except StartLaterError as problem:
-            log.warning("%s; it is tried again", problem)
-            return State.CREATED
+        except StartLaterError:  # nothing is wrong with the task
+            raise
         except StartError as problem:
             log.error("%s", problem)
             return await self._judge(directory, State.EXITED, Outcome.ERROR, str(problem))
@@ -95,6 +94,8 @@ class Watcher:
             await self._resume(self.directory(task_id))
         except ValueError as problem:
             log.error("task %s cannot be read: %s", task_id, problem)
+        except StartLaterError as problem:
+            log.warning("%s; it is tried again", problem)
         except FileNotFoundError:
             await self._index.remove(task_id)
         finally:

@@ -1,4 +1,4 @@
-"""What was accepted runs, also when it could not be started at once for want of something."""
+"""What was accepted runs, also when it could not be started in its turn for want of something."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 from task_runner.lib.fault_points import Step
 from tests.fault_plans import Plans
 from tests.node import running_node
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -15,9 +16,12 @@ from tests.node import running_node
 )
 def test_a_task_waits_until_it_can_be_started(tmp_path: Path, step: Step, want: str) -> None:
     plans = Plans(tmp_path / "plans")
-    with running_node(tmp_path / "work", **plans.settings) as node:
-        plans.add(step, want, once=False)
+    with running_node(tmp_path / "work", TASK_RUNNER_MAX_RUNNING="1", **plans.settings) as node:
+        first = node.sh("until [ -e go ]; do sleep 0.01; done")
         task = node.sh("echo ran >> ran")
+        plans.add(step, want, once=False)
+        (node.directory(first) / "files/go").touch()
+        wait_until(lambda: plans.fired(step))
         assert node.view(task)["state"] == "created"
         plans.remove(step)
         assert node.result(task)["outcome"] == "succeeded"

@@ -64,6 +64,7 @@ KNOWN = [
     (errors.StartError("told"), 503, "Service Unavailable"),
     (errors.StartLaterError("told"), 503, "Service Unavailable"),
     (errors.StopError("told"), 503, "Service Unavailable"),
+    (errors.DiskFullError("told"), 507, "Insufficient Storage"),
     (errors.ValidationError("told"), 400, "Bad Request"),
     (HTTPException(418, "told"), 418, "I'm a Teapot"),
 ]
@@ -92,6 +93,30 @@ def test_no_error_of_ours_is_forgotten() -> None:
 def test_a_full_disk(number: int) -> None:
     problem = problem_of(answer(OSError(number, "full", SECRET)), 507, "Insufficient Storage")
     assert SECRET not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        OSError(errno.EMFILE, "too many", SECRET),
+        BlockingIOError(errno.EAGAIN, "again", SECRET),
+        errors.StartLaterError("again"),
+        sqlite3.OperationalError("locked"),
+    ],
+)
+def test_who_is_refused_for_now_is_told_when_to_come_back(raised: Exception) -> None:
+    response = answer(raised)
+    assert SECRET not in str(problem_of(response, 503, "Service Unavailable"))
+    assert int(response.headers["retry-after"]) > 0
+
+
+def test_a_full_disk_of_the_index() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        connection.execute("CREATE TABLE a (b)")
+    connection.close()
+    assert "index" in problem_of(answer(caught.value), 507, "Insufficient Storage")["detail"]
 
 
 @pytest.mark.parametrize(
