@@ -44,7 +44,7 @@ debian:
 test: lint debian
 	$(BIN)/python -W error -m pytest -n 4
 
-bench: $(VENV)/installed
+bench: $(VENV)/installed debian
 	$(BIN)/python -m bench
 
 chaos: $(VENV)/installed

@@ -66,7 +66,12 @@ class TaskRequest(BaseModel):
     name: str | None = Field(None, description="A name for people.")
     labels: dict[str, str] = Field({}, description="Pairs to find tasks by.")
     environment: str = Field("multiprocess", description="Where the task runs.")
-    isolation: str = Field("none", description="What stands around it.")
+    isolation: str = Field(
+        "none", description="What stands around it: `none`, `sandbox`, or an installed plug-in."
+    )
+    isolationOptions: dict[str, Any] = Field(  # noqa: N815
+        {}, description="What the isolation is to allow; see its documentation."
+    )
     env: dict[str, str] = Field(
         {}, description="Environment variables. The values are never shown again."
     )
@@ -130,6 +135,7 @@ class TaskView(TaskState):
     labels: dict[str, str]
     environment: str
     isolation: str
+    isolationOptions: dict[str, Any]  # noqa: N815
     timeout: float | None
     gracePeriod: float  # noqa: N815
     priority: int

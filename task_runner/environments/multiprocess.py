@@ -8,6 +8,7 @@
 All it knows is in the directories: a second process that opens the same one sees the same tasks.
 """
 
+import logging
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from task_runner.environments.fork_client import ForkClient, Launch
 from task_runner.environments.work_dir import WorkDir
+from task_runner.lib import registry
 from task_runner.lib.clock import since_boot, timestamp
 from task_runner.lib.errors import (
     StopError,
@@ -25,10 +27,13 @@ from task_runner.lib.errors import (
 )
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, machine_alive, observe
+from task_runner.lib.policy import NOTHING, Policy
 from task_runner.lib.process import host
 from task_runner.lib.state import State
-from task_runner.lib.task import Task
-from task_runner.lib.task_dir import TaskDir, create_exclusive
+from task_runner.lib.task import Task, task_from_record
+from task_runner.lib.task_dir import TaskDir, create_exclusive, read_json
+
+log = logging.getLogger(__name__)
 
 LAST_MOMENTS = 5.0
 """Seconds that a TaskRunner may take from the result to its end."""
@@ -47,13 +52,17 @@ class MultiprocessEnvironment:
     """Registers, starts, stops and watches tasks; any thread may, and every method blocks."""
 
     def __init__(
-        self, work_dir: str | os.PathLike[str], allow_arbitrary_paths: bool = False
+        self,
+        work_dir: str | os.PathLike[str],
+        allow_arbitrary_paths: bool = False,
+        policy: Policy = NOTHING,
     ) -> None:
         """Use a work directory, which is made when needed. Raises WorkDirError.
 
-        `allow_arbitrary_paths` lets `register_task` put a task outside of it.
+        `allow_arbitrary_paths` lets `register_task` put a task outside of it; `policy` is what
+        tasks may ask of their isolation.
         """
-        self.work_dir = WorkDir(work_dir)
+        self.work_dir = WorkDir(work_dir, policy)
         self._allow_arbitrary_paths = allow_arbitrary_paths
         self._elsewhere: dict[str, TaskDir] = {}
         self._forks = ForkClient()
@@ -195,12 +204,23 @@ class MultiprocessEnvironment:
             seen = observe(directory, lock_is_mine=alone).state
             if not alone or not (seen.is_over or seen is State.CREATED):
                 raise TaskActiveError(f"{directory.task_id} is {seen}; stop it first")
+            _remove_isolation(directory)
             self.work_dir.remove(directory)
 
     def close(self) -> None:
         """Let go; every task goes on."""
         self._forks.close()
         self.work_dir.close()
+
+
+def _remove_isolation(directory: TaskDir) -> None:
+    """Remove what the isolation of a task has left elsewhere. Raises TaskRunnerError."""
+    try:
+        task = task_from_record(read_json(directory.task) or {})
+        if task.isolation != "none":
+            registry.isolation_of(task.isolation).remove(task, directory)
+    except (ValueError, LookupError) as problem:  # damaged, or its plug-in is not there any more
+        log.warning("the isolation of %s cannot be asked to tidy up: %s", directory.path, problem)
 
 
 def _tell_to_stop(directory: TaskDir, task_runner: int) -> None:

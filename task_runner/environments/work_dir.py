@@ -15,6 +15,7 @@ from typing import Any
 
 from task_runner.lib.errors import TaskExistsError, WorkDirError
 from task_runner.lib.fault_points import Step, reach
+from task_runner.lib.policy import NOTHING, Policy
 from task_runner.lib.task import Task, accepted
 from task_runner.lib.task_dir import PREFIX, TaskDir, sync_file, write_atomic
 
@@ -26,9 +27,13 @@ log = logging.getLogger(__name__)
 class WorkDir:
     """Where the tasks live; any number of services may share it."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Make the directory when it is not there. Raises WorkDirError with what to do."""
+    def __init__(self, path: str | os.PathLike[str], policy: Policy = NOTHING) -> None:
+        """Make the directory when it is not there. Raises WorkDirError with what to do.
+
+        `policy` is stored with each task; the work directory is hidden by it in any case.
+        """
         self.path = os.path.abspath(path)
+        self.policy = policy._replace(hidden=(self.path, *policy.hidden))
         prepare(self.path)
         self.owner, self._guard = self._stage()
         self._staging = f"{self.path}/{STAGING}/{self.owner}"
@@ -84,7 +89,7 @@ class WorkDir:
         while True:
             task_id = task.task_id or secrets.token_hex(4)
             directory = TaskDir(path, task_id) if path else TaskDir.of(self.path, task_id)
-            record = accepted(task._replace(task_id=task_id), max_output)
+            record = accepted(task._replace(task_id=task_id), max_output, self.policy)
             if self._publish(self._draft(record, directory), directory.path):
                 return directory, record
             if path:

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from task_runner.lib.errors import TaskRunnerError
 from task_runner.lib.outcome import Outcome
+from task_runner.lib.policy import EVERYTHING
 from task_runner.lib.process import Identity
 from task_runner.lib.status_file import Record, machine_of
 from task_runner.lib.task import Task, accepted, task_from_dict
@@ -63,7 +64,7 @@ def run_here(run: Run, task: Task, directory: str) -> Record:
     try:
         files = TaskDir(scratch, TASK_ID, results=directory)
         _remove_old_results(files)
-        write_atomic(files.task, accepted(task))
+        write_atomic(files.task, accepted(task, policy=EVERYTHING))
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         record = run(files)
     finally:
@@ -78,9 +79,9 @@ def _load(path: str) -> Task:
     """Read a task. Raises ValidationError and, when the file cannot be read, OSError."""
     try:
         if path == "-":
-            return task_from_dict(json.load(sys.stdin))
+            return task_from_dict(json.load(sys.stdin), EVERYTHING)
         with open(path, "rb") as file:
-            return task_from_dict(json.load(file))
+            return task_from_dict(json.load(file), EVERYTHING)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise TaskRunnerError(f"{path} is not JSON: {problem}") from problem
 

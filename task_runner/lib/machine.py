@@ -24,6 +24,10 @@ class Command(NamedTuple):
     argv: tuple[str, ...]
     env: Mapping[str, str] = {}
     stdin: bytes = b""
+    files: tuple[str, ...] = ()
+    """What the program needs of the files that were written to the task's own directory."""
+    blocked: tuple[int, ...] = ()
+    """Signals that are blocked when it is executed."""
 
 
 @runtime_checkable

@@ -6,7 +6,6 @@ import gc
 import json
 import logging
 import os
-import select
 import signal
 import sys
 import traceback
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from task_runner.lib import fork_hooks, process, registry
 from task_runner.lib.clock import timestamp
+from task_runner.lib.execute import NOT_STARTED_EXIT_CODE, execute
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.machine import Command, TaskCanceled
 from task_runner.lib.task import Task
@@ -25,12 +25,22 @@ if TYPE_CHECKING:
     import io
 
 STATUS_FD = 3
+REPORT_FD = 4
+REPORT_SIZE = 65536
 REPORT_LIMIT = 2000
 """Characters of an error that are reported: the report is written at once into an empty pipe."""
 
-NAME_LIMIT = 200
-HEARD = b"\n"
-"""What a Python machine reports at once when it is told to end: blank in front of JSON."""
+HEARD = b'{"heard":true}\n'
+"""What a Python machine reports at once when it is told to end."""
+WORDS: Mapping[str, type] = {
+    "returned": int,
+    "exception": str,
+    "canceled": bool,
+    "not_started": str,
+    "entered": bool,
+    "status": int,
+}
+"""What can be reported; the last two come from isolations. Who runs inside may write anything."""
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 """Python raises exceptions instead; programs it starts get the default, see subprocess."""
 CODES = range(-(2**31), 2**31)
@@ -38,7 +48,6 @@ CODES = range(-(2**31), 2**31)
 
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
 CANCELED_EXIT_CODE = 128 + signal.SIGTERM
-NOT_STARTED_EXIT_CODE = 127
 
 
 class MachineProcess:
@@ -53,6 +62,7 @@ class MachineProcess:
         """Fork. The caller has SIGTERM blocked."""
         released, self._release = os.pipe()
         self._report, report = os.pipe()
+        self._reported = b""
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._release)
@@ -75,23 +85,32 @@ class MachineProcess:
     def has_heard(self) -> bool:
         """Say whether the machine has noticed a SIGTERM, or is a program, which does so anyway.
 
-        The end of the report stays open, and empty, in a Python machine that has not.
+        The end of the report stays open, and without that word, in one that has not.
         """
-        poll = select.poll()
-        poll.register(self._report, select.POLLIN)
-        return bool(poll.poll(0))
+        return self._is_report_closed() or HEARD in self._reported
 
-    def report(self) -> dict[str, Any] | None:
-        """Return its last words, None when it had none. Call it when the machine is over."""
+    def _is_report_closed(self) -> bool:
         os.set_blocking(self._report, False)  # a daemon it left behind may hold the other end
-        try:
-            data = os.read(self._report, 65536)
-        except BlockingIOError:
-            return None
-        try:
-            return dict(json.loads(data)) if data else None
-        except ValueError:
-            return None
+        data = b"?"
+        with suppress(BlockingIOError):
+            while data and len(self._reported) < REPORT_SIZE:
+                data = os.read(self._report, REPORT_SIZE)
+                self._reported += data
+        return not data
+
+    def report(self) -> dict[str, Any]:
+        """Return its last words, of those in WORDS. Call it when the machine is over.
+
+        Lines that are no JSON are returned as "said": the last words of other programs.
+        """
+        self._is_report_closed()
+        words: dict[str, Any] = {}
+        for line in self._reported.splitlines():
+            try:
+                words |= {k: v for k, v in json.loads(line).items() if type(v) is WORDS.get(k)}
+            except (ValueError, AttributeError, RecursionError):
+                words["said"] = words.get("said", "") + line.decode(errors="replace") + "\n"
+        return words
 
 
 def _child(task: Task, directory: TaskDir, released: int, report: int) -> NoReturn:
@@ -118,11 +137,49 @@ def _default_signals() -> None:
 
 def _work(task: Task, directory: TaskDir, report: int) -> int:
     environment = environment_of(task, directory)
-    machine = registry.load(task.machine, registry.MACHINES, registry.MACHINE_ENTRY_POINTS)
+    machine = _load(task)
+    if task.isolation != "none":
+        _execute(_wrapped(machine, task, directory, environment), report)
     if hasattr(machine, "command"):
-        _execute(machine.command(task, directory.path), environment, report)
+        _execute(_in_full(machine.command(task, directory.path), environment), report)
     _set_environment(environment)
     return _run(machine, task, report)
+
+
+def _load(task: Task) -> Any:
+    return registry.load(task.machine, registry.MACHINES, registry.MACHINE_ENTRY_POINTS)
+
+
+def _in_full(command: Command, environment: Mapping[str, str]) -> Command:
+    return command._replace(env={**environment, **command.env})
+
+
+def _wrapped(
+    machine: Any, task: Task, directory: TaskDir, environment: Mapping[str, str]
+) -> Command:
+    """Return the program that runs the machine in the isolation of the task."""
+    from task_runner.lib import inside
+    from task_runner.lib.isolation import Work
+
+    is_python = not hasattr(machine, "command")
+    if is_python:
+        command = inside.program_of(task, environment)
+        os.set_inheritable(REPORT_FD, True)
+    else:
+        command = _in_full(machine.command(task, directory.path), environment)
+    return registry.isolation_of(task.isolation).wrap(Work(task, directory, command, is_python))
+
+
+def run_python_machine(task: Task, report: int) -> NoReturn:
+    """Run the Python machine of a task in this process, which is nothing else, and end it."""
+    code = NOT_STARTED_EXIT_CODE
+    try:
+        os.set_inheritable(report, False)
+        code = _run(_load(task), task, report)
+    except BaseException as problem:  # as in `_child`
+        _say(report, not_started=_describe(problem))
+    finally:
+        os._exit(code)
 
 
 def _settle(task: Task, directory: TaskDir) -> None:
@@ -164,26 +221,27 @@ def _above(fd: int, lowest: int) -> int:
 
 def _keep_only(report: int) -> int:
     """Close everything but the streams and the report, whose new number is returned."""
-    os.dup2(_above(report, 10), STATUS_FD + 1, inheritable=False)
-    os.closerange(STATUS_FD + 2, os.sysconf("SC_OPEN_MAX"))
-    return STATUS_FD + 1
+    os.dup2(_above(report, 10), REPORT_FD, inheritable=False)
+    os.closerange(REPORT_FD + 1, os.sysconf("SC_OPEN_MAX"))
+    return REPORT_FD
 
 
-def _execute(command: Command, environment: Mapping[str, str], report: int) -> NoReturn:
+def _execute(command: Command, report: int) -> NoReturn:
+    """Become a program whose environment is told in full."""
     if command.stdin:
-        stdin = os.memfd_create("stdin")
-        _write_all(stdin, command.stdin)
-        os.lseek(stdin, 0, os.SEEK_SET)
+        stdin = memory_file(command.stdin)
         os.dup2(stdin, 0)
-    process.restore_signals()
-    try:
-        os.execvpe(command.argv[0], command.argv, {**environment, **command.env})
-    except OSError as problem:
-        name = command.argv[0]
-        # In full it may fill the pipe of the report, which is read only when this process is over.
-        name = name if len(name) <= NAME_LIMIT else f"{name[:NAME_LIMIT]}..."
-        _say(report, not_started=f"{name}: {problem.strerror}")
-        os._exit(NOT_STARTED_EXIT_CODE)
+        os.close(stdin)
+    process.restore_signals(block=command.blocked)
+    execute(command.argv, command.env, report)
+
+
+def memory_file(data: bytes) -> int:
+    """Return a descriptor to read the data from."""
+    fd = os.memfd_create("stdin")
+    _write_all(fd, data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -313,4 +371,4 @@ def _describe(problem: BaseException) -> str:
 
 def _say(report: int, **words: Any) -> None:
     with suppress(OSError):  # TaskRunner was killed: nobody is going to read it
-        os.write(report, json.dumps(words).encode())
+        os.write(report, json.dumps(words).encode() + b"\n")

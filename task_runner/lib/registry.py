@@ -4,7 +4,10 @@ import importlib
 import logging
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from task_runner.lib.isolation import Isolation
 
 from task_runner.lib.errors import SHORTAGES
 
@@ -13,6 +16,11 @@ MACHINES = {
     "echo": "task_runner.machines.echo:EchoMachine",
 }
 MACHINE_ENTRY_POINTS = "task_runner.machines"
+ISOLATIONS = {
+    "sandbox": "task_runner.isolation.sandbox:Sandbox",
+}
+"""Besides `none`, which is nothing."""
+ISOLATION_ENTRY_POINTS = "task_runner.isolations"
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +46,12 @@ def load(name: str, known: Mapping[str, str], group: str) -> Any:
             raise
         log.exception("the plug-in %r (%s) is broken", name, target)
         raise LookupError(f"{name!r} ({target}) cannot be loaded: {problem!r}") from problem
+
+
+def isolation_of(name: str) -> "Isolation":
+    """Return the isolation of that name. Raises LookupError."""
+    isolation: Isolation = load(name, ISOLATIONS, ISOLATION_ENTRY_POINTS)
+    return isolation
 
 
 def names_of(known: Mapping[str, str], group: str) -> Iterable[str]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from task_runner.lib import process
+from task_runner.lib import process, registry
 from task_runner.lib.clock import since_boot, timestamp
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.guarded import Adopted, Child, Guarded
@@ -127,7 +127,7 @@ class TaskRunner:
     ) -> Record:
         process.become_subreaper()
         self._open_streams(task)
-        guarded = Child(machine)
+        guarded = self._child(task, machine)
         self._status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
         reach(Step.BEGIN, self.directory.path)
         self._status.begin(process.identity_of(os.getpid()), guarded.identity)
@@ -148,7 +148,7 @@ class TaskRunner:
         self._note("this TaskRunner goes on with the machine of one that was killed")
         self._open_streams(task)
         self._status = StatusFile(self.directory.status, record)
-        self._prepare_to_guard(task, Adopted(machine_of(record), self.directory.path))
+        self._prepare_to_guard(task, self._adopted(task, machine_of(record)))
         was_dead = self._machine.has_ended()
         if not was_dead:  # else the file goes on telling of the host and the boot it was on
             self._status.take_over(process.identity_of(os.getpid()))
@@ -168,6 +168,16 @@ class TaskRunner:
         self._streams.remove_rests()
         self._remove_fifos()
         return record
+
+    def _child(self, task: Task, machine: MachineProcess) -> Guarded:
+        if task.isolation == "none":
+            return Child(machine)
+        return registry.isolation_of(task.isolation).guard(machine, task, self.directory)
+
+    def _adopted(self, task: Task, leader: Identity) -> Guarded:
+        if task.isolation == "none":
+            return Adopted(leader, self.directory.path)
+        return registry.isolation_of(task.isolation).adopt(leader, task, self.directory)
 
     def _open_streams(self, task: Task) -> None:
         directory, limit = self.directory, self._output_limit

@@ -3,12 +3,13 @@
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from task_runner.lib import registry
 from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import ValidationError
+from task_runner.lib.policy import NOTHING, Policy
 
 TASK_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -39,6 +40,7 @@ class Task(NamedTuple):
     labels: Mapping[str, str] = {}
     environment: str = "multiprocess"
     isolation: str = "none"
+    isolation_options: Mapping[str, Json] = {}
     env: Mapping[str, str] = {}
     timeout: float | None = None
     grace_period: float = DEFAULT_GRACE_PERIOD
@@ -59,33 +61,59 @@ class Task(NamedTuple):
 
 WIRE_NAMES = {
     "task_id": "taskId",
+    "isolation_options": "isolationOptions",
     "grace_period": "gracePeriod",
     "rerun_of": "rerunOf",
     "max_output": "maxOutput",
 }
-FOUND_OUT = ("createdAt", "resources", "outputLimit")
+FOUND_OUT = ("createdAt", "resources", "outputLimit", "policy")
 FIELDS = {WIRE_NAMES.get(name, name): name for name in Task._fields}
 
 
-def task_from_dict(fields: Mapping[str, Json]) -> Task:
+def task_from_dict(fields: Mapping[str, Json], policy: Policy = NOTHING) -> Task:
     """Make a task of a JSON object with the names of the API, and check all of it.
 
-    The machine's own rules for `parameters` are checked too. Raises ValidationError.
+    The machine's own rules for `parameters` are checked too, and those of the isolation for its
+    options; `policy` is what they may ask for. Raises ValidationError.
     """
     task = _from_fields(fields)
     _check(task)
     machine = _machine_of(task)
+    _let_check("machine", lambda: machine.validate(task))
+    _check_json(task.parameters, "parameters")
+    _check_isolation(task, policy)
+    return task
+
+
+def _let_check(field: str, check: Callable[[], None]) -> None:
+    """Let a plug-in check a task; what it raises by mistake refuses the task as well."""
     try:
-        machine.validate(task)
+        check()
     except ValidationError:
         raise
     except Exception as problem:
-        log.exception("the machine %r could not check a task", task.machine)
-        raise ValidationError(
-            f"the machine could not check it: {problem!r}", "machine"
-        ) from problem
-    _check_json(task.parameters)
-    return task
+        log.exception("the %s could not check a task", field)
+        raise ValidationError(f"the {field} could not check it: {problem!r}", field) from problem
+
+
+def _check_isolation(task: Task, policy: Policy) -> None:
+    field = "isolationOptions"
+    if not isinstance(task.isolation_options, dict):
+        raise ValidationError("it must be an object", field)
+    _check_json(task.isolation_options, field)
+    if task.isolation == "none":
+        for name in task.isolation_options:
+            raise no_such_field(name, f"{field}.")
+        return
+    try:
+        isolation = registry.isolation_of(task.isolation)
+    except LookupError as problem:
+        raise ValidationError(f"unknown isolation: {problem}", "isolation") from problem
+    _let_check("isolation", lambda: isolation.validate(task, policy))
+    obstacle = isolation.obstacle()
+    if obstacle is not None:
+        detail = f"{task.isolation!r} cannot be used here: {obstacle.reason}. {obstacle.remedy}"
+        raise ValidationError(detail, "isolation")
 
 
 def _machine_of(task: Task) -> Any:
@@ -95,11 +123,13 @@ def _machine_of(task: Task) -> Any:
         raise ValidationError(f"unknown machine: {problem}", "machine") from problem
 
 
-def accepted(task: Task, max_output: int | None = None) -> dict[str, Json]:
+def accepted(
+    task: Task, max_output: int | None = None, policy: Policy = NOTHING
+) -> dict[str, Json]:
     """Return what is stored of a task when it is accepted: all of it, and what was found out.
 
     `max_output` holds for a task that does not ask for another one. It is found out, and not part
-    of the task: the same task may be submitted again when the default has changed.
+    of the task: the same task may be submitted again when the default has changed. So is `policy`.
     """
     resources = getattr(_machine_of(task), "resources", None)
     return {
@@ -107,6 +137,7 @@ def accepted(task: Task, max_output: int | None = None) -> dict[str, Json]:
         "createdAt": timestamp(),
         "resources": resources(task) if resources else {},
         "outputLimit": max_output if task.max_output is None else task.max_output,
+        **({"policy": policy._asdict()} if task.isolation != "none" else {}),
     }
 
 
@@ -143,8 +174,7 @@ def _check(task: Task) -> None:
 def _check_execution(task: Task) -> None:
     if task.environment != "multiprocess":
         raise ValidationError("only 'multiprocess' is implemented", "environment")
-    if task.isolation != "none":
-        raise ValidationError("only 'none' is implemented", "isolation")
+    _text(task.isolation, "isolation")
     if task.timeout is not None:
         _seconds(task.timeout, "timeout")
         if task.timeout == 0:
@@ -167,12 +197,12 @@ def _check_output(task: Task) -> None:
         raise ValidationError(f"it must be one of {', '.join(STDERR)}", "stderr")
 
 
-def _check_json(parameters: Json) -> None:
+def _check_json(value: Json, field: str) -> None:
     """Refuse what json.loads takes but JSON does not have: NaN, half of a surrogate pair."""
     try:
-        json.dumps(parameters, ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, TypeError, RecursionError) as problem:
-        raise ValidationError(f"it cannot be stored as JSON: {problem}", "parameters") from problem
+        raise ValidationError(f"it cannot be stored as JSON: {problem}", field) from problem
 
 
 def _check_labels(labels: Json) -> None:

@@ -83,11 +83,14 @@ class CommandMachine:
         Raises OSError when it cannot be written.
         """
         parameters = task.parameters
+        files: tuple[str, ...] = ()
         if "argv" in parameters:
             argv = tuple(parameters["argv"])
         else:
-            argv = _write_script(parameters["script"], os.path.join(directory, "script"))
-        return Command(argv, parameters.get("env", {}), parameters.get("stdin", "").encode())
+            files = (os.path.join(directory, "script"),)
+            argv = _write_script(parameters["script"], *files)
+        stdin = parameters.get("stdin", "").encode()
+        return Command(argv, parameters.get("env", {}), stdin, files)
 
 
 def _check_argv(argv: Json) -> None:

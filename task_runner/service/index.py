@@ -11,7 +11,7 @@ from task_runner.lib.state import State
 from task_runner.service.database import SQL, Database
 
 EVENTS_KEPT = 200_000
-SECRET = ("parameters", "env")
+SECRET = ("parameters", "env", "policy")
 """What is never copied out of the task's own directory."""
 
 

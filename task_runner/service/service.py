@@ -19,6 +19,7 @@ from task_runner.lib.errors import (
 )
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, observe
+from task_runner.lib.policy import Policy
 from task_runner.lib.state import State
 from task_runner.lib.task import Task, task_from_dict, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
@@ -57,8 +58,9 @@ class TaskService:
         raise_open_files()
         self._threads = start_threads(thread_count(), "service")
         self._max_output = settings.max_output
-        self._environment = MultiprocessEnvironment(settings.work_dir)
+        self._environment = MultiprocessEnvironment(settings.work_dir, policy=_policy(settings))
         work_dir = self._environment.work_dir
+        self._policy = work_dir.policy
         path = settings.index_path or f"{work_dir.path}/index.sqlite"
         self.index = Index(path, work_dir.owner, settings.max_running)
         self.changes = Changes(self.index)
@@ -105,7 +107,7 @@ class TaskService:
         try:
             directory, asked = await in_thread(self._threads, self._accept, fields)
         except TaskExistsError:
-            return await self._submit_again(task_from_dict(fields))
+            return await self._submit_again(task_from_dict(fields, self._policy))
         # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
         work_dir = self._environment.work_dir
         synced = asyncio.ensure_future(patiently(self._threads, work_dir.sync, directory))
@@ -146,7 +148,7 @@ class TaskService:
         return self._environment.work_dir.create(task, max_output=self._max_output)
 
     def _checked(self, fields: dict[str, Any]) -> Task:
-        task = task_from_dict(fields)
+        task = task_from_dict(fields, self._policy)
         most, wanted = self._max_output, task.max_output
         if most is not None and wanted is not None and wanted > most:
             raise ValidationError(f"it must be at most {most}: the setting max_output", "maxOutput")
@@ -339,3 +341,12 @@ class TaskService:
     def directory(self, task_id: str) -> TaskDir:
         """Return the directory of a task that the index knows."""
         return self._watcher.directory(task_id)
+
+
+def _policy(settings: Settings) -> Policy:
+    index = settings.index_path
+    return Policy(
+        tuple(settings.allowed_read_only),
+        tuple(settings.allowed_writable),
+        (os.path.dirname(os.path.abspath(index)),) if index else (),
+    )

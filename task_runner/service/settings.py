@@ -19,6 +19,9 @@ DEFAULT_WORK_DIR = "/var/lib/tessia-mesh/task_runner"
 CONF = "TASK_RUNNER_CONF"
 
 
+AbsolutePath = Annotated[str, Field(pattern="^/")]
+
+
 class _File(JsonConfigSettingsSource):
     """The JSON file; what is wrong with it is told with its name."""
 
@@ -49,6 +52,10 @@ class Settings(BaseSettings):
     """Bytes that a log keeps of the beginning: what a task gets by default, and at most."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 256 << 20
     """Free space of the disk below which no task is taken; at most a tenth of the disk."""
+    allowed_read_only: list[AbsolutePath] = []
+    """Where a sandbox or container may be given read access, each with everything below it."""
+    allowed_writable: list[AbsolutePath] = []
+    """Where it may be given write access."""
     allow_remote_clients: bool = False
     """Serve clients of other hosts. Only where something else says who may connect."""
     host_names: list[str] = []

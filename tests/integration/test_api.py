@@ -36,7 +36,7 @@ BAD_BODIES: list[tuple[bytes, str]] = [
     (b'{"machine": "echo", "parameters": [], "env": {"a b": "c"}}', "env"),
     (b'{"machine": "echo", "parameters": [], "env": {"A": "\\u0000"}}', "env"),
     (b'{"machine": "echo", "parameters": [], "environment": "moon"}', "environment"),
-    (b'{"machine": "echo", "parameters": [], "isolation": "sandbox"}', "isolation"),
+    (b'{"machine": "echo", "parameters": [], "isolation": "glass"}', "isolation"),
     (b'{"machine": "command", "parameters": {}}', "parameters"),
     (b'{"machine": "command", "parameters": {"argv": "ls -l"}}', "parameters.argv"),
     (b'{"machine": "command", "parameters": {"argv": [], "script": "x"}}', "parameters"),

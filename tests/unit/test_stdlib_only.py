@@ -48,3 +48,21 @@ def test_it_has_nothing_of_the_service(loaded: set[str]) -> None:
     ours = {name for name in loaded if name.startswith("task_runner.")}
     parts = {name.split(".")[1] for name in ours}
     assert parts == {"environments", "lib", "machines"}
+    assert "task_runner.lib.isolation" not in ours
+
+
+INIT = f"""
+import sys
+sys.path.append({str(ROOT)!r})
+import task_runner.isolation.sandbox_init
+print(*sys.modules)
+"""
+
+
+def test_the_init_of_a_sandbox_loads_next_to_nothing() -> None:
+    command = [sys.executable, "-I", "-S", "-c", INIT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"task_runner.isolation.sandbox_init", "os"} <= loaded
+    expensive = {"collections", "contextlib", "enum", "functools", "json", "re", "signal", "typing"}
+    assert loaded & (EXPENSIVE | expensive) == set()

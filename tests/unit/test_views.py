@@ -14,6 +14,7 @@ ASKED = {
     "labels": {"team": "blue"},
     "environment": "multiprocess",
     "isolation": "none",
+    "isolationOptions": {},
     "timeout": 1.5,
     "gracePeriod": 10.0,
     "priority": 0,

@@ -1,0 +1,1 @@
+"""What TaskRunner puts around a machine: the isolations."""

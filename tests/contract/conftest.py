@@ -1,0 +1,67 @@
+"""One suite over every combination of environment and isolation that makes sense.
+
+A combination is what a task says of where and how it runs; everything else about a task is the
+same in all of them, and so are its states, log, exit codes and files.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.node import Node, running_node
+from tests.task_processes import kill_all_of, processes_of
+from tests.waiting import wait_until
+
+COMBINATIONS: dict[str, dict[str, Any]] = {
+    "multiprocess-none": {},
+    "multiprocess-sandbox": {"isolation": "sandbox"},
+}
+
+
+class Combination:
+    """A node, and the fields that make a task of it one of this combination."""
+
+    def __init__(self, node: Node, fields: dict[str, Any]) -> None:
+        self.node = node
+        self.fields = fields
+
+    def submit(self, machine: str, parameters: Any, **fields: Any) -> str:
+        return self.node.submit(machine, parameters, **{**self.fields, **fields})
+
+    def program(self, *argv: str, **fields: Any) -> str:
+        return self.submit("command", {"argv": [*argv]}, **fields)
+
+    def script(self, text: str, **fields: Any) -> str:
+        return self.submit("command", {"script": text}, **fields)
+
+    def echo(self, *lines: str, **fields: Any) -> str:
+        return self.submit("echo", [*lines], **fields)
+
+    def has_said(self, task: str, words: bytes) -> None:
+        """Return when the task has printed `words`."""
+        wait_until(lambda: words in self.log(task))
+
+    def log(self, task: str) -> bytes:
+        return self.node.log_of(task)
+
+    def stop(self, task: str) -> None:
+        assert self.node.http.post(f"/v1/tasks/{task}/stop").status_code == 200
+
+    def ending(self, task: str) -> tuple[str, int | None]:
+        """Return outcome and exit code, once nothing of the task runs any more."""
+        result = self.node.result(task)
+        directory = self.node.directory(task)
+        wait_until(lambda: not processes_of(directory))
+        return result["outcome"], result["exitCode"]
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS)
+def combination(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Combination]:
+    """Give a node and a combination; the tests of a module leave it as it was."""
+    work_dir = tmp_path_factory.mktemp("contract") / "work"
+    with running_node(work_dir) as node:
+        yield Combination(node, COMBINATIONS[request.param])
+    kill_all_of(work_dir)
