@@ -72,6 +72,9 @@ class TaskRequest(BaseModel):
     isolationOptions: dict[str, Any] = Field(  # noqa: N815
         {}, description="What the isolation is to allow; see its documentation."
     )
+    limits: dict[str, int | float] = Field(
+        {}, description="What it may use: `memory cpu pids openFiles output runTime`."
+    )
     env: dict[str, str] = Field(
         {}, description="Environment variables. The values are never shown again."
     )
@@ -136,6 +139,7 @@ class TaskView(TaskState):
     environment: str
     isolation: str
     isolationOptions: dict[str, Any]  # noqa: N815
+    limits: dict[str, int | float]
     timeout: float | None
     gracePeriod: float  # noqa: N815
     priority: int

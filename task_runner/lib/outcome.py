@@ -56,10 +56,13 @@ def result_of(
 
     `stop` is CANCELED or TIMEOUT when TaskRunner had begun to stop the machine, `wait_status`
     what wait(2) gave (None: nobody could wait), `report` the machine's last words: one of
-    `{"returned": code}`, `{"exception": text}`, `{"not_started": text}`, `{"canceled": true}`.
+    `{"returned": code}`, `{"exception": text}`, `{"not_started": text}`, `{"canceled": true}`; and
+    `{"out_of_memory": text}`, from whoever has seen the kernel kill for it: told in any case.
     """
     report = report or {}
     own = _own_ending(wait_status, report)
+    if "out_of_memory" in report:
+        own = own._replace(error=report["out_of_memory"])
     if stop is not None:
         return own._replace(
             outcome=stop, exit_code=STOP_EXIT_CODES[stop], return_code=own.exit_code

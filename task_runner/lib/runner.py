@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from task_runner.lib import process, registry
+from task_runner.lib import limits, process, registry
 from task_runner.lib.clock import since_boot, timestamp
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.guarded import Adopted, Child, Guarded
@@ -129,6 +129,8 @@ class TaskRunner:
         self._open_streams(task)
         guarded = self._child(task, machine)
         self._status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
+        if task.limits:
+            self._hold_to_limits(task, machine)
         reach(Step.BEGIN, self.directory.path)
         self._status.begin(process.identity_of(os.getpid()), guarded.identity)
         self._prepare_to_guard(task, guarded)
@@ -163,11 +165,29 @@ class TaskRunner:
         started(record)
         self._guard()
         self._drain()
-        if not was_dead:
+        if was_dead:
+            self._leave_group()
+        else:
             self._finish()
         self._streams.remove_rests()
         self._remove_fifos()
         return record
+
+    def _hold_to_limits(self, task: Task, machine: MachineProcess) -> None:
+        """Limit a machine that was not released yet, unless its isolation does. Raises OSError."""
+        isolated = task.isolation != "none"
+        if isolated and registry.isolation_of(task.isolation).own_limits is not None:
+            return
+        name = f"{self.directory.task_id}-{os.stat(self.directory.path).st_ino}"
+        group = limits.hold(machine.pid, task.limits, name)
+        if group is not None:
+            self._status.record["cgroup"] = group
+
+    def _leave_group(self) -> dict[str, str]:
+        """Remove the control group, if there is one; return last words when memory ran out."""
+        group = self._status.record.get("cgroup")
+        killed = limits.end(group, self._note) if group else 0
+        return {"out_of_memory": limits.out_of_memory(killed, self._limits)} if killed else {}
 
     def _child(self, task: Task, machine: MachineProcess) -> Guarded:
         if task.isolation == "none":
@@ -193,6 +213,7 @@ class TaskRunner:
     def _prepare_to_guard(self, task: Task, machine: Guarded) -> None:
         self._machine = machine
         self._grace_period = task.grace_period
+        self._limits = task.limits
         self._timeout_at = _timeout_at(task, machine.identity)
         self._heartbeat_at = since_boot() + HEARTBEAT
 
@@ -316,7 +337,7 @@ class TaskRunner:
         wait_status, report, usage = self._machine.collect()
         while self._status.hear(self._status_fd):
             pass
-        result = result_of(self._stop, wait_status, report)
+        result = result_of(self._stop, wait_status, {**(report or {}), **self._leave_group()})
         while True:
             try:
                 reach(Step.FINISH, self.directory.path)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from task_runner.lib import registry
 from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import ValidationError
+from task_runner.lib.limits import check, check_held, normalized
 from task_runner.lib.policy import NOTHING, Policy
 
 TASK_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
@@ -41,6 +42,7 @@ class Task(NamedTuple):
     environment: str = "multiprocess"
     isolation: str = "none"
     isolation_options: Mapping[str, Json] = {}
+    limits: Mapping[str, Json] = {}
     env: Mapping[str, str] = {}
     timeout: float | None = None
     grace_period: float = DEFAULT_GRACE_PERIOD
@@ -76,7 +78,7 @@ def task_from_dict(fields: Mapping[str, Json], policy: Policy = NOTHING) -> Task
     The machine's own rules for `parameters` are checked too, and those of the isolation for its
     options; `policy` is what they may ask for. Raises ValidationError.
     """
-    task = _from_fields(fields)
+    task = _from_fields(normalized(fields) if isinstance(fields, dict) else fields)
     _check(task)
     machine = _machine_of(task)
     _let_check("machine", lambda: machine.validate(task))
@@ -104,12 +106,14 @@ def _check_isolation(task: Task, policy: Policy) -> None:
     if task.isolation == "none":
         for name in task.isolation_options:
             raise no_such_field(name, f"{field}.")
+        check_held(task.limits, None, "none")
         return
     try:
         isolation = registry.isolation_of(task.isolation)
     except LookupError as problem:
         raise ValidationError(f"unknown isolation: {problem}", "isolation") from problem
     _let_check("isolation", lambda: isolation.validate(task, policy))
+    check_held(task.limits, isolation.own_limits, task.isolation)
     obstacle = isolation.obstacle()
     if obstacle is not None:
         detail = f"{task.isolation!r} cannot be used here: {obstacle.reason}. {obstacle.remedy}"
@@ -168,6 +172,7 @@ def _check(task: Task) -> None:
         _text(task.name, "name")
     _check_labels(task.labels)
     check_env(task.env, "env")
+    check(task.limits)
     _check_execution(task)
 
 

@@ -27,6 +27,7 @@ FULL: dict[str, Any] = {
     "environment": "multiprocess",
     "isolation": "none",
     "isolationOptions": {},
+    "limits": {"memory": 1 << 30, "openFiles": 100},
     "env": {"A": "1", "_b2": ""},
     "timeout": 1.5,
     "gracePeriod": 0,

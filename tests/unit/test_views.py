@@ -15,6 +15,7 @@ ASKED = {
     "environment": "multiprocess",
     "isolation": "none",
     "isolationOptions": {},
+    "limits": {"memory": 1 << 30},
     "timeout": 1.5,
     "gracePeriod": 10.0,
     "priority": 0,
