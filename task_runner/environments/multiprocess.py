@@ -174,7 +174,8 @@ class MultiprocessEnvironment:
         trouble = None
         try:
             reach(Step.NOTE_STOP, directory.path)
-            create_exclusive(directory.stop, {"at": timestamp(), "host": host()})
+            note = {"at": timestamp(), "host": host()}
+            create_exclusive(directory.stop, note, self.work_dir.aside(directory))
         except OSError as problem:  # the disk is full, perhaps because of this very task
             trouble = problem
         pidfd = directory.open_holder()
@@ -194,8 +195,17 @@ class MultiprocessEnvironment:
         with directory.keep_out() as alone:
             if alone and _is_hopeless(directory):
                 reach(Step.JUDGE, directory.path)
-                create_exclusive(directory.verdict, _verdict(state, outcome, error))
+                verdict = _verdict(state, outcome, error)
+                create_exclusive(directory.verdict, verdict, self.work_dir.aside(directory))
         return observe(directory)
+
+    def tidy(self, directory: TaskDir) -> None:
+        """Remove what a TaskRunner left that was killed when it had already written the result."""
+        if not os.path.exists(directory.output.fifo):
+            return
+        with directory.keep_out() as alone:
+            if alone and observe(directory, lock_is_mine=True).state is State.EXITED:
+                directory.tidy()
 
     def remove(self, directory: TaskDir) -> None:
         """Remove a task that is over, or was never started. Raises TaskActiveError."""

@@ -98,7 +98,7 @@ class WorkDir:
                 raise TaskExistsError(f"there is a task {task_id!r} already")
 
     def _draft(self, record: dict[str, Any], directory: TaskDir) -> str:
-        draft = TaskDir(self._aside(directory), directory.task_id)
+        draft = TaskDir(self.aside(directory), directory.task_id)
         reach(Step.DRAFT, directory.path)
         os.mkdir(draft.path, 0o700)
         try:
@@ -108,8 +108,8 @@ class WorkDir:
             raise
         return draft.path
 
-    def _aside(self, directory: TaskDir) -> str:
-        """Return a new name on the same file system, to rename from or to."""
+    def aside(self, directory: TaskDir) -> str:
+        """Return a new name on the same file system; what is left there, `sweep` removes."""
         parent, name = os.path.split(directory.path)
         if parent == self.path:
             return f"{self._staging}/{secrets.token_hex(8)}"
@@ -135,7 +135,7 @@ class WorkDir:
 
     def remove(self, directory: TaskDir) -> None:
         """Remove a task and all its files; it disappears whole. Raises FileNotFoundError."""
-        grave = self._aside(directory)
+        grave = self.aside(directory)
         reach(Step.BURY, directory.path)
         os.chmod(directory.path, 0o700)  # to move a directory takes the right to write into it
         os.rename(directory.path, grave)

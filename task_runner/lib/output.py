@@ -36,6 +36,17 @@ def make_fifo(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
+def hold_fifo(path: str) -> int | None:
+    """Keep what is in a FIFO from vanishing with the last process that has it open.
+
+    Returns a descriptor to close; None when nobody reads the FIFO, so that nothing can be kept.
+    Who holds it in this way is no reader himself.
+    """
+    with suppress(OSError):
+        return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    return None
+
+
 class MirrorBusyError(Exception):
     """Whoever looks on is slower than the machine."""
 
@@ -173,11 +184,6 @@ class Output:
             return b""
         begun = self._limit and os.pread(self._log, 1, self._limit - 1) != b"\n"
         return (b"\n" if begun else b"") + MISSING % missing
-
-    def remove_rest(self) -> None:
-        """Remove the files of the rest: the log is complete."""
-        if self._rest is not None:
-            self._rest.remove()
 
     def _mark(self, offset: int, now: float) -> None:
         # Backwards too: after the clock was set, the marks follow it.

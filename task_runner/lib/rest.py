@@ -71,14 +71,17 @@ class Rest:
         """Return when (seconds since the epoch) the last byte came."""
         return os.fstat(self._segments[-1][1]).st_mtime
 
-    def remove(self) -> None:
-        """Remove the files, once the log has what is kept of them."""
-        self._remove([begin for begin, _ in self._segments])
-
     def _remove(self, begins: list[int]) -> None:
         for begin in begins:
             with suppress(FileNotFoundError):  # the task may have removed it itself
                 os.unlink(f"{self._prefix}{begin}")
+
+
+def remove_rest(prefix: str) -> None:
+    """Remove the segments, once the log has what is kept of them."""
+    for begin in begins_of(prefix):
+        with suppress(OSError):  # the task may have put something else in its place
+            os.unlink(f"{prefix}{begin}")
 
 
 def begins_of(prefix: str) -> list[int]:

@@ -119,7 +119,7 @@ class TaskRunner:
         status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
         status.take_over(process.identity_of(os.getpid()))
         status.finish(result_of(Outcome.CANCELED, None), None, {"output_size": 0})
-        self._remove_fifos()
+        self._tidy()
         return status.record
 
     def _start(
@@ -141,8 +141,7 @@ class TaskRunner:
         self._guard()
         self._drain()
         self._finish()
-        self._streams.remove_rests()
-        self._remove_fifos()
+        self._tidy()
         return self._status.record
 
     def _adopt(self, task: Task, record: Record, started: Callable[[Record], None]) -> Record:
@@ -169,8 +168,7 @@ class TaskRunner:
             self._leave_group()
         else:
             self._finish()
-        self._streams.remove_rests()
-        self._remove_fifos()
+        self._tidy()
         return record
 
     def _hold_to_limits(self, task: Task, machine: MachineProcess) -> None:
@@ -349,12 +347,10 @@ class TaskRunner:
                 self._note(f"the result cannot be written yet: {problem}")
                 time.sleep(RETRY_INTERVAL)
 
-    def _remove_fifos(self) -> None:
-        directory = self.directory
-        reach(Step.TIDY, directory.path)
-        for fifo in (directory.output.fifo, directory.stderr.fifo, directory.status_fifo):
-            with suppress(FileNotFoundError):  # the task may have removed it itself
-                os.unlink(fifo)
+    def _tidy(self) -> None:
+        reach(Step.TIDY, self.directory.path)
+        with suppress(FileNotFoundError):  # the task may have removed all of it
+            self.directory.tidy()
 
     def _drain(self) -> None:
         reach(Step.DRAIN, self.directory.path)

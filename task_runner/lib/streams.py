@@ -92,8 +92,3 @@ class Streams:
     def dropped(self) -> dict[str, int]:
         """Return how many bytes are not kept so far, of the streams beyond their limit."""
         return {f"{name}_dropped": one.dropped for name, one in self._named.items() if one.dropped}
-
-    def remove_rests(self) -> None:
-        """Remove what the logs have by now, once the result is written."""
-        for output in self._outputs:
-            output.remove_rest()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.process import read_file
+from task_runner.lib.rest import remove_rest
 
 PREFIX = "task-"
 NO_FILE = (errno.EISDIR, errno.ELOOP, errno.EAGAIN, errno.ENXIO)
@@ -130,6 +131,17 @@ class TaskDir:
         os.close(pidfd)
         return None
 
+    def tidy(self) -> None:
+        """Remove what nobody needs when all is written: FIFOs, rests, drafts of the status file."""
+        for files in (self.output, self.stderr):
+            remove_rest(files.rest)
+        results, name = os.path.split(self.status)
+        drafts = [one for one in os.listdir(results) if one.startswith(f".{name}.")]
+        fifos = [self.output.fifo, self.stderr.fifo, self.status_fifo]
+        for path in fifos + [f"{results}/{draft}" for draft in drafts]:
+            with suppress(OSError):  # the task may have removed it itself, or put something there
+                os.unlink(path)
+
 
 def _log_files(path: str, results: str, name: str) -> LogFiles:
     head = f"{path}/{name}"
@@ -170,9 +182,12 @@ def write_atomic(path: str, value: Mapping[str, Any], *, sync: bool = False) -> 
     os.rename(temporary, path)
 
 
-def create_exclusive(path: str, value: Mapping[str, Any]) -> bool:
-    """Create a file with its whole content; False, and nothing changed, when it exists."""
-    temporary = _write_temporary(path, value, sync=True)
+def create_exclusive(path: str, value: Mapping[str, Any], draft: str | None = None) -> bool:
+    """Create a file with its whole content; False, and nothing changed, when it exists.
+
+    It is written to `draft` first, by default beside it; a process that is killed leaves that.
+    """
+    temporary = _write_temporary(path, value, sync=True, draft=draft)
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -182,9 +197,11 @@ def create_exclusive(path: str, value: Mapping[str, Any]) -> bool:
     return True
 
 
-def _write_temporary(path: str, value: Mapping[str, Any], *, sync: bool) -> str:
+def _write_temporary(
+    path: str, value: Mapping[str, Any], *, sync: bool, draft: str | None = None
+) -> str:
     head, name = os.path.split(path)
-    temporary = f"{head}/.{name}.{os.urandom(4).hex()}"
+    temporary = draft or f"{head}/.{name}.{os.urandom(4).hex()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         reach(Step.WRITE, path)

@@ -9,13 +9,14 @@ import logging
 import os
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.errors import StartError, StartLaterError
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, machine_alive, observe
 from task_runner.lib.outcome import Outcome
+from task_runner.lib.output import hold_fifo
 from task_runner.lib.state import State
 from task_runner.lib.task_dir import TaskDir, sync_file
 from task_runner.service.changes import Changes
@@ -25,7 +26,23 @@ from task_runner.service.threads import in_thread
 log = logging.getLogger(__name__)
 
 LOST = "both its TaskRunner and its machine are gone, and nobody saw how they ended"
+ATTEMPTS = 3
+"""TaskRunners that are launched to tidy up after a dead machine."""
 REMOVED = "it was started, and its status file was removed from outside"
+
+
+class Watch(NamedTuple):
+    """What is open of a task that runs."""
+
+    pidfd: int
+    """Readable when its TaskRunner has ended."""
+    fifos: list[int]
+    """Of its output: should TaskRunner and machine both die, what is in there is kept."""
+
+    def close(self) -> None:
+        """Close all."""
+        for fd in (self.pidfd, *self.fifos):
+            os.close(fd)
 
 
 class Watcher:
@@ -43,7 +60,7 @@ class Watcher:
         self._index = index
         self._changes = changes
         self._threads = threads
-        self._watched: dict[str, int] = {}
+        self._watched: dict[str, Watch] = {}
         self._busy: set[str] = set()
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -126,13 +143,22 @@ class Watcher:
         if pidfd is None:
             pidfd = await self._launch_adopter(directory, seen)
         if seen.state is State.LOST:
-            if pidfd is not None:  # that TaskRunner tidies up what a dead machine left behind
-                await self._wait_for(pidfd)
+            await self._clear_away(directory, seen, pidfd)
             await self._judge(directory, State.LOST, Outcome.UNKNOWN, LOST)
         elif pidfd is not None:
             await self._index.change(directory.task_id, seen)
             self._changes.tell(directory.task_id)
             self._watch(directory.task_id, pidfd)
+
+    async def _clear_away(self, directory: TaskDir, seen: Observation, pidfd: int | None) -> None:
+        """Let TaskRunners, should they be killed, move what a dead machine left and tidy up."""
+        for _ in range(ATTEMPTS):
+            if pidfd is None:
+                return
+            await self._wait_for(pidfd)
+            if not await in_thread(self._threads, os.path.exists, directory.output.fifo):
+                return
+            pidfd = await self._launch_adopter(directory, seen)
 
     async def _launch_adopter(self, directory: TaskDir, seen: Observation) -> int | None:
         """Launch a TaskRunner that goes on with a machine; None when that is of no use here."""
@@ -162,15 +188,22 @@ class Watcher:
         if task_id in self._watched:
             os.close(pidfd)
             return
-        self._watched[task_id] = pidfd
+        directory = self.directory(task_id)
+        fifos = [hold_fifo(files.fifo) for files in (directory.output, directory.stderr)]
+        self._watched[task_id] = Watch(pidfd, [fd for fd in fifos if fd is not None])
         asyncio.get_running_loop().add_reader(pidfd, self._ended, task_id)
 
     def _ended(self, task_id: str) -> None:
         """Take notice that the TaskRunner of a task has ended, for better or worse."""
-        pidfd = self._watched.pop(task_id)
-        asyncio.get_running_loop().remove_reader(pidfd)
-        os.close(pidfd)
-        self._spawn(self.resume(task_id))
+        watch = self._watched.pop(task_id)
+        asyncio.get_running_loop().remove_reader(watch.pidfd)
+        self._spawn(self._resume_after(watch, task_id))
+
+    async def _resume_after(self, watch: Watch, task_id: str) -> None:
+        try:
+            await self.resume(task_id)
+        finally:
+            watch.close()
 
     async def _judge(self, directory: TaskDir, state: State, outcome: Outcome, why: str) -> State:
         judge = self._environment.judge
@@ -187,8 +220,18 @@ class Watcher:
         claimed = await self._index.finish(directory.task_id, seen)
         self._changes.tell(directory.task_id)
         self.go_on_with(claimed)
-        if seen.state is State.EXITED:
-            self._threads.submit(_sync_result, directory, seen)
+        self._threads.submit(self._clear_up, directory, seen)
+
+    def _clear_up(self, directory: TaskDir, seen: Observation) -> None:
+        """Do what can wait until the end is told: this can take a second."""
+        try:
+            self._environment.tidy(directory)
+            if seen.state is State.EXITED:
+                _sync_result(directory, seen)
+        except FileNotFoundError:
+            log.debug("%s was deleted already", directory.task_id)
+        except (OSError, ValueError):
+            log.exception("the result of %s may not survive a power cut", directory.task_id)
 
     def go_on_with(self, task_ids: list[str]) -> None:
         """Start, or go on watching, tasks that this worker has claimed."""
@@ -209,23 +252,18 @@ class Watcher:
     async def close(self) -> None:
         """Stop watching; the tasks go on."""
         for task_id in self.watched:
-            pidfd = self._watched.pop(task_id)
-            asyncio.get_running_loop().remove_reader(pidfd)
-            os.close(pidfd)
+            watch = self._watched.pop(task_id)
+            asyncio.get_running_loop().remove_reader(watch.pidfd)
+            watch.close()
         for job in list(self._jobs):
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
 
 
 def _sync_result(directory: TaskDir, seen: Observation) -> None:
-    """Make a result survive a power cut. It was reported already: this can take a second."""
-    try:
-        reach(Step.SYNC_RESULT, directory.path)
-        sync_file(directory.status)
-        for name, files in (("output", directory.output), ("stderr", directory.stderr)):
-            if seen.record.get(f"{name}_size"):
-                sync_file(files.log)
-    except FileNotFoundError:
-        log.debug("%s was deleted before it was synced", directory.task_id)
-    except OSError:
-        log.exception("the result of %s may not survive a power cut", directory.task_id)
+    """Make a result survive a power cut."""
+    reach(Step.SYNC_RESULT, directory.path)
+    sync_file(directory.status)
+    for name, files in (("output", directory.output), ("stderr", directory.stderr)):
+        if seen.record.get(f"{name}_size"):
+            sync_file(files.log)

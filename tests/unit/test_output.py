@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from task_runner.lib.output import MARK, MISSING, MirrorBusyError, Output, make_fifo
-from task_runner.lib.rest import KEPT
+from task_runner.lib.rest import KEPT, remove_rest
 from task_runner.lib.task_dir import LogFiles
 from tests.waiting import wait_until
 
@@ -273,7 +273,7 @@ def test_a_log_with_a_limit(tmp_path: Path, limit: int, size: int, mirrored: boo
     pump.output.complete()
     assert pump.log.read_bytes() == limited(data, limit)
     assert pump.output.size == pump.log.stat().st_size
-    pump.output.remove_rest()
+    remove_rest(pump.output.files.rest)
     assert list(tmp_path.glob("rest*")) == []
     pump.close()
     if mirror is not None:
@@ -317,7 +317,7 @@ def test_an_adopter_writes_the_same_end(tmp_path: Path, written: int, tidied: bo
     first.output.complete()
     first.output.close()
     if tidied:
-        first.output.remove_rest()
+        remove_rest(first.output.files.rest)
     elif written:  # it was killed in the middle of it
         os.truncate(first.log, 1000 + written)
     adopter = Pump(tmp_path, limit=1000)

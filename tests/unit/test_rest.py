@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from task_runner.lib.rest import KEPT, SEGMENT, Rest, begins_of
+from task_runner.lib.rest import KEPT, SEGMENT, Rest, begins_of, remove_rest
 
 
 def write(rest: Rest, data: bytes) -> None:
@@ -34,7 +34,7 @@ def test_it_takes_no_more_than_two_segments(prefix: str, tmp_path: Path) -> None
     write(rest, bytes(4 * SEGMENT))
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) == 2 * SEGMENT
     assert begins_of(prefix) == [2 * SEGMENT, 3 * SEGMENT]
-    rest.remove()
+    remove_rest(prefix)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -61,7 +61,7 @@ def test_what_a_task_removes_is_still_kept(prefix: str) -> None:
     write(rest, b"abc")
     os.unlink(f"{prefix}0")
     assert rest.end() == b"abc"
-    rest.remove()
+    remove_rest(prefix)
 
 
 def test_files_of_strangers_are_left_alone(prefix: str, tmp_path: Path) -> None:
@@ -70,5 +70,5 @@ def test_files_of_strangers_are_left_alone(prefix: str, tmp_path: Path) -> None:
     (tmp_path / "output.rest-x").mkdir()
     rest = Rest(prefix)
     write(rest, b"abc")
-    rest.remove()
+    remove_rest(prefix)
     assert stranger.exists()
