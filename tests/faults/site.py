@@ -50,11 +50,11 @@ class Site(NamedTuple):
         path = "" if step is Step.COMMIT else task_id
         self.plans.add(step, fault, path, once=once)
 
-    def submit(self, task_id: str, end: str, machine: str = "command") -> None:
+    def submit(self, task_id: str, end: str, **fields: Any) -> None:
         """Submit a task that notes that it ran, prints `OUTPUT`, and then does `end`."""
         script = f"exec 2>/dev/null; echo ran >> {self.scratch / task_id}; seq {LINES}; {end}"
-        task = {"machine": machine, "parameters": {"argv": ["sh", "-c", script]}, "gracePeriod": 5}
-        self.ask("POST", "/v1/tasks", 201, json={"taskId": task_id, **task})
+        task = {"machine": "command", "parameters": {"argv": ["sh", "-c", script]}, **fields}
+        self.ask("POST", "/v1/tasks", 201, json={"taskId": task_id, "gracePeriod": 5, **task})
 
     def times_run(self, task_id: str) -> int:
         path = self.scratch / task_id

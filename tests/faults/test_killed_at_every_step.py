@@ -15,11 +15,13 @@ from tests.waiting import wait_until
 
 KNOWN_TO_TASK_RUNNER_ALONE = {
     Step.WRITE, Step.RENAME, Step.RELEASE, Step.ANNOUNCE, Step.MARK, Step.MOVE, Step.ADOPT,
-    Step.BEGIN_STOP, Step.TERMINATE, Step.DRAIN, Step.COLLECT, Step.FINISH,
+    Step.SEGMENT, Step.COMPLETE, Step.BEGIN_STOP, Step.TERMINATE, Step.DRAIN, Step.COLLECT,
+    Step.FINISH,
 }  # fmt: skip
 """Killed here, TaskRunner may take the result with it: then it is unknown, and said to be."""
 IN_STOPS = {Step.NOTE_STOP, Step.SIGNAL_STOP, Step.BEGIN_STOP, Step.TERMINATE}
 IN_OUTPUT = {Step.MARK, Step.MOVE}
+IN_LIMITED_OUTPUT = {Step.SEGMENT, Step.COMPLETE}
 IN_DELETES = {Step.BURY, Step.REMOVE_FILES, Step.FORGET}
 STARTED_BY = {Step.ADOPT: (Step.DRAIN, "SIGKILL"), Step.JUDGE: (Step.FORK, "EAGAIN")}
 """What else has to go wrong until somebody gets to a step."""
@@ -44,7 +46,7 @@ def test_a_task_that_ends_by_itself(site: Site, step: Step) -> None:
     task_id = f"end-{step}"
     with site.bystander(task_id):
         kill_at(site, step, task_id)
-        site.submit(task_id, "exit 7")
+        site.submit(task_id, "exit 7", **({"maxOutput": 1000} if step in IN_LIMITED_OUTPUT else {}))
         view = site.accounted_for(task_id)
         assert_was_killed(site, step, task_id)
         assert ending(view) in expected(step, ("failed", 7))
@@ -63,9 +65,8 @@ def expected(step: Step, truth: tuple[str, int]) -> set[tuple[str, int | None]]:
     return {truth, ("unknown", None)} if step in KNOWN_TO_TASK_RUNNER_ALONE else {truth}
 
 
-IN_STOPPED_TASKS = [
-    step for step in Step if step not in IN_DELETES | {Step.ADOPT, Step.JUDGE, Step.SETTLE}
-]
+NOT_IN_STOPPED_TASKS = IN_DELETES | IN_LIMITED_OUTPUT | {Step.ADOPT, Step.JUDGE, Step.SETTLE}
+IN_STOPPED_TASKS = [step for step in Step if step not in NOT_IN_STOPPED_TASKS]
 
 
 @pytest.mark.parametrize("step", IN_STOPPED_TASKS)

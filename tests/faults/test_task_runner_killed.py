@@ -113,7 +113,7 @@ def test_what_both_left_in_the_pipe_is_kept(site: Site) -> None:
     """TaskRunner does not get to move it, then both die; the service has kept the pipe open."""
     gate, said = site.scratch / "gate-pipe", site.scratch / "said-pipe"
     task = site.node.sh(
-        f"echo 1; until [ -e {gate} ]; do sleep 0.02; done; echo 2; touch {said}; sleep 600"
+        f"echo 1; until [ -e {gate} ]; do sleep 0.02; done; echo 2; touch {said}; kill -STOP $$"
     )
     wait_until(lambda: site.node.output(task) == "1\n")
     status = site.node.status_file(task)
