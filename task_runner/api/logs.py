@@ -14,6 +14,7 @@ from task_runner.api.file_answer import Content, file_answer
 from task_runner.api.models import Problem
 from task_runner.api.tasks import NOT_FOUND
 from task_runner.lib.errors import ValidationError
+from task_runner.service.log_search import Search
 from task_runner.service.log_stream import LogStream
 
 TEXT = "text/plain; charset=utf-8"
@@ -76,6 +77,31 @@ class Part:
         return self.offset or 0
 
 
+class Find:
+    """What is searched for in the log."""
+
+    def __init__(
+        self,
+        grep: Annotated[
+            str | None, Query(description="Only lines that match: a regular expression of RE2.")
+        ] = None,
+        literal: Annotated[bool, Query(description="`grep` is a text, not an expression.")] = False,
+        ignore_case: Annotated[
+            bool, Query(alias="ignoreCase", description="`grep` finds capitals and small letters.")
+        ] = False,
+        limit: Annotated[
+            int | None, Query(ge=1, lt=1 << 31, description="End after so many matches of `grep`.")
+        ] = None,
+    ) -> None:
+        """Take the parameters of a request. Raises ValidationError."""
+        if grep is None and (literal or ignore_case or limit is not None):
+            raise ValidationError("literal, ignoreCase and limit need it", "grep")
+        self.limit = limit
+        self.search = None if grep is None else Search(grep, literal, ignore_case)
+        if self.search:
+            self.search.compiled()
+
+
 @router.head("/{task_id}/log", include_in_schema=False)
 @router.get(
     "/{task_id}/log",
@@ -89,7 +115,11 @@ class Part:
     },
 )
 async def log(
-    request: Request, service: Service, task_id: str, part: Annotated[Part, Depends()]
+    request: Request,
+    service: Service,
+    task_id: str,
+    part: Annotated[Part, Depends()],
+    find: Annotated[Find, Depends()],
 ) -> Response:
     """Give the log as text, or with `Accept: application/x-ndjson` as entries, one a line.
 
@@ -97,6 +127,10 @@ async def log(
     stream there. The header `Log-Offset` is where the answer begins. When the task is over, a last
     line `{"end":true, ...}` has its result. As text the bytes are what the task wrote, and `Range`
     and `ETag` work as for a file.
+
+    With `grep` only lines that match are given; their entries have their `start` too. A search that
+    ends early, after `limit` matches or for lack of time, says where to go on in a last line
+    `{"more":true,"offset":...}`; a text without it is all there is, unless it is broken off.
     """
     entries = NDJSON in request.headers.get("accept", "")
     for name in ("level", "before"):
@@ -104,11 +138,19 @@ async def log(
             raise ValidationError(f"it needs `Accept: {NDJSON}`", name)
     changed = asyncio.Event()
     stream = await service.open_log(task_id, changed, stderr=part.stderr)
-    if part.is_whole and not entries:
+    search = find.search and find.search._replace(as_text=not entries)
+    if part.is_whole and not entries and not search:
         return await _file(request, stream)
     start = await part.start(stream)
-    if entries:
-        blocks = stream.entries(start, part.before, follow=part.follow, min_level=part.level)
+    if entries or search:
+        blocks = stream.entries(
+            start,
+            part.before,
+            follow=part.follow,
+            min_level=part.level,
+            search=search,
+            limit=find.limit,
+        )
     else:
         blocks = stream.text(start, follow=part.follow)
     body = _while_watched(service, task_id, changed, blocks)

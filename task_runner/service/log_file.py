@@ -13,10 +13,12 @@ from typing import NamedTuple
 from task_runner.lib.clock import timestamp
 from task_runner.lib.output import MARK, MARK_INTERVAL
 from task_runner.service.follower import ABSENT, Extent, extent_of
-from task_runner.service.log_lines import MAX_LINE, Batch, Head, encode, parse_line
+from task_runner.service.log_lines import MAX_ENTRIES, MAX_LINE, Batch, Head, encode, parse_line
+from task_runner.service.log_search import Part, Search, find
 
 BLOCK = 256 << 10
 """Bytes that are read at once; more than MAX_LINE."""
+SEARCH_BLOCK = 1 << 20
 MARKS_AT_ONCE = 256
 _NEVER = (1 << 64, 0)
 
@@ -53,6 +55,8 @@ class Wanted(NamedTuple):
     head: Head | None
     lowest: int
     final: bool
+    search: Search | None = None
+    most: int = MAX_ENTRIES
 
 
 def read_entries(extent: Extent, wanted: Wanted) -> Batch:
@@ -60,14 +64,21 @@ def read_entries(extent: Extent, wanted: Wanted) -> Batch:
 
     `final` says that what is before the end of `extent` is all that will ever come.
     """
-    position, head = wanted.position, wanted.head
-    data = read_bytes(extent, wanted.log, position, min(BLOCK, extent.size - position))
-    final = wanted.final and position + len(data) == extent.size
+    position, head, lowest = wanted.position, wanted.head, wanted.lowest
+    # A search wants to see whether a line begins at its position.
+    before = 1 if wanted.search and position else 0
+    block = SEARCH_BLOCK if wanted.search else BLOCK
+    size = min(block, extent.size - position) + before
+    data = read_bytes(extent, wanted.log, position - before, size)
+    final = wanted.final and position - before + len(data) == extent.size
     with open_or_empty(wanted.marks) as marks_fd:
         marks = Marks(marks_fd)
         head = head or _find_head(wanted.log, marks, position)
         times = marks.times_from(position)
-        return encode(data, position, head, times, lowest=wanted.lowest, final=final)
+        if wanted.search is None:
+            return encode(data, position, head, times, lowest=lowest, final=final)
+        part = Part(data, position - before, times, final)
+        return find(part, before, head, wanted.search, lowest=lowest, most=wanted.most)
 
 
 def _find_head(log: str, marks: "Marks", position: int) -> Head | None:

@@ -54,6 +54,8 @@ class Batch(NamedTuple):
     json: bytes
     position: int
     head: Head | None
+    found: int = 0
+    """How many entries there are; only a search counts them."""
 
 
 def _on_one_line(text: str) -> str:
@@ -79,6 +81,13 @@ def parse_line(line: bytes, end_offset: int, time: str | None) -> Entry:
     return Entry(end_offset, *record.groups())
 
 
+def entry_of(piece: bytes, end_offset: int, time: str | None, head: Head | None) -> Entry:
+    """Return the entry of a line, or of a later piece of one whose head is known."""
+    if head is None:
+        return parse_line(piece, end_offset, time)
+    return Entry(end_offset, *head, _message(piece))
+
+
 def _message(line: bytes) -> str:
     if line.endswith(b"\n"):
         line = line[: -2 if line.endswith(b"\r\n") else -1]
@@ -99,14 +108,13 @@ def is_shown(level: str | None, lowest: int) -> bool:
     return rank >= lowest
 
 
-def cut(data: bytes, *, final: bool) -> Iterator[tuple[int, int]]:
-    """Give begin and end of every entry in `data`, which begins with one.
+def cut(data: bytes, begin: int = 0, *, final: bool) -> Iterator[tuple[int, int]]:
+    """Give begin and end of every entry in `data` from `begin` on, where one begins.
 
     A last line without its end is left out, unless `final` says that nothing will follow. How a
     long line is cut depends on nothing but where the first piece begins, so that a client who
     resumes at the offset of an entry gets the same ones again.
     """
-    begin = 0
     while begin < len(data):
         end = data.find(b"\n", begin, begin + MAX_LINE + 1) + 1
         if not end:
@@ -151,10 +159,7 @@ def encode(
     end = 0
     for begin, end in islice(cut(data, final=final), MAX_ENTRIES):
         piece, offset = data[begin:end], position + end
-        if head is None:
-            entry = parse_line(piece, offset, time_at(position + begin))
-        else:
-            entry = Entry(offset, *head, _message(piece))
+        entry = entry_of(piece, offset, time_at(position + begin), head)
         head = None if piece.endswith(b"\n") else Head(*entry[1:4])
         if is_shown(entry.level, lowest):
             lines.append(entry.to_json())

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +18,7 @@ from task_runner.service.log_file import (
     read_entries,
 )
 from task_runner.service.log_lines import LEVELS
+from task_runner.service.log_search import Budget, Search
 from task_runner.service.threads import in_thread
 
 T = TypeVar("T")
@@ -50,8 +52,9 @@ class LogStream:
         followers: Followers,
         result: Callable[[], Awaitable[Result | None]],
         changed: asyncio.Event | None = None,
+        searchers: ThreadPoolExecutor | None = None,
     ) -> None:
-        """Read nothing yet.
+        """Read nothing yet; search in threads of their own when there are some.
 
         `result` gives the final result as it goes over the wire, or None while the task is under
         way; it is called at the start and when `changed` was set, which is cleared here. It may
@@ -62,6 +65,7 @@ class LogStream:
         self._followers = followers
         self._result = result
         self._changed = changed or asyncio.Event()
+        self._searchers = searchers or followers.threads
 
     async def extent(self) -> Extent:
         """Return which file the log is and its bytes; ABSENT when there is none."""
@@ -108,6 +112,8 @@ class LogStream:
         *,
         follow: bool = False,
         min_level: str | None = None,
+        search: Search | None = None,
+        limit: int | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Give the log as NDJSON, many lines at once; `start` may be in the middle of a line.
 
@@ -116,25 +122,38 @@ class LogStream:
         When the task is over, a last line with its result follows the last entry; there is none
         when the stream ends for another reason: the service closes, or nobody follows a task that
         is under way. Entries below `min_level` (a key of LEVELS) are left out; what has no level
-        is the output of a program and always shown. Raises KeyError for an unknown level, OSError
-        when the log cannot be read.
+        is the output of a program and always shown.
+
+        With `search` only what matches, see `find`. When it has found `limit` entries or taken too
+        long, a last line `{"more": true, "offset": ...}` says where to go on; a text is broken off
+        by a TimeoutError instead of the latter.
+
+        Raises KeyError for an unknown level, ValidationError for a bad pattern, OSError when the
+        log cannot be read.
         """
         lowest = LEVELS[min_level] if min_level else 0
-        position, head = start, None
+        files = (self._log, self._index)
+        read = self._search if search else self._read
+        as_text = search is not None and search.as_text
+        position, head, budget = start, None, Budget(limit)
         async with aclosing(self._sights(follow=follow)) as sights:
             async for now in sights:
                 sight = now.before(stop)
                 final = sight.result is not None
                 while position < sight.extent.size and not self._closes(sight):
-                    wanted = Wanted(self._log, self._index, position, head, lowest, final)
-                    batch = await self._read(sight, read_entries, wanted)
+                    wanted = Wanted(*files, position, head, lowest, final, search, budget.most)
+                    with budget.timed():
+                        batch = await read(sight, read_entries, wanted)
                     unmoved = batch.position == position
-                    _, position, head = batch
+                    _, position, head, count = batch
                     if batch.json:
                         yield batch.json
+                    if search and (last := budget.last_words(search, count, position)) is not None:
+                        yield last
+                        return
                     if unmoved:
                         break
-                if sight.result is not None and not self._closes(sight):
+                if sight.result is not None and not as_text and not self._closes(sight):
                     yield json.dumps({"end": True, **sight.result}).encode() + b"\n"
                 elif stop is not None and (not follow or stop <= now.extent.size):
                     yield json.dumps({"next": position}).encode() + b"\n"
@@ -186,3 +205,7 @@ class LogStream:
         if sight.growth is not None:
             return await sight.growth.once(function, sight.extent, *arguments)
         return await in_thread(self._followers.threads, function, sight.extent, *arguments)
+
+    async def _search(self, sight: Sight, function: Callable[..., T], *arguments: Any) -> T:
+        """Like `_read`, but a crowd of searchers does not keep those waiting who only read."""
+        return await in_thread(self._searchers, function, sight.extent, *arguments)

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 LOG_THREADS = 4
 """Of their own: a crowd of readers must not keep a task from starting."""
+SEARCH_THREADS = 2
 STOP_PATIENCE = 0.5
 """Seconds that a stop waits for the end, before it says how far it is."""
 
@@ -70,6 +71,7 @@ class TaskService:
         self.closing = asyncio.Event()
         """Set when the server stops: whoever waits is to come to an end."""
         self._log_threads = start_threads(LOG_THREADS, "logs")
+        self._searchers = start_threads(SEARCH_THREADS, "search")
         self._followers = Followers(self._log_threads, self.closing)
 
     async def start(self) -> None:
@@ -92,6 +94,7 @@ class TaskService:
         await self.changes.close()
         self._threads.shutdown()
         self._log_threads.shutdown()
+        self._searchers.shutdown()
         self.index.close()
         self._environment.close()
 
@@ -312,7 +315,7 @@ class TaskService:
             row = await self.row(task_id)
             return result_view(row) if row.over else None
 
-        return LogStream(files, self._followers, result, changed)
+        return LogStream(files, self._followers, result, changed, self._searchers)
 
     async def list_files(self, task_id: str, after: Parts, limit: int) -> list[Entry]:
         """Return what a task has left, see `file_list`. Raises TaskNotFoundError."""
