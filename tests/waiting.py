@@ -9,7 +9,7 @@ POLL_INTERVAL = 0.005
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 20) -> T:
+def wait_until(condition: Callable[[], T], timeout: float = 60) -> T:
     """Call `condition` until what it returns is true, and return that.
 
     Raises TimeoutError, with what it returned last, when that takes too long.
