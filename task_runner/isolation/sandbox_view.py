@@ -14,6 +14,8 @@ NAMESPACES = (
 )
 PRIVATE = ("/tmp", "/run")  # noqa: S108  - not used, but replaced
 """Empty inside, and the task's own. In /run are the sockets of everybody's services."""
+KERNEL = ("acpi", "asound", "bus", "driver", "fs", "irq", "mtrr", "scsi", "sys", "sysrq-trigger")
+"""What in /proc changes the whole computer: root may write to it without privileges."""
 RESOLVER = "/etc/resolv.conf"
 
 
@@ -34,13 +36,15 @@ class View(NamedTuple):
 def arguments_of(view: View) -> Iterator[str]:
     """Yield the arguments; later ones lie on top of earlier ones."""
     private = tuple(map(os.path.realpath, PRIVATE))
-    hidden = tuple(path for path in map(os.path.realpath, view.hidden) if os.path.isdir(path))
+    hidden = _outermost(view.hidden)
     covered = (*private, *hidden)
     yield from NAMESPACES
     if not view.network:
         yield "--unshare-net"
     yield from ("--cap-drop", "ALL", "--as-pid-1")
     yield from ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
+    for name in KERNEL:
+        yield from ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}")
     for path in private:
         yield from ("--tmpfs", path)
     if view.network:
@@ -56,6 +60,12 @@ def arguments_of(view: View) -> Iterator[str]:
     for path in hidden:
         yield from ("--remount-ro", path)
     yield from ("--chdir", view.files)
+
+
+def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the directories, by their real paths, without those that lie in another one."""
+    real = {path for path in map(os.path.realpath, paths) if os.path.isdir(path)}
+    return tuple(path for path in sorted(real) if not _is_in_any(path, real - {path}))
 
 
 def _binds(

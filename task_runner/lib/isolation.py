@@ -102,4 +102,4 @@ class Isolation(ABC):
 def policy_of(directory: TaskDir) -> Policy:
     """Return what was allowed when the task was accepted."""
     record = read_json(directory.task) or {}
-    return Policy(*map(tuple, record["policy"]))
+    return Policy(**{name: tuple(paths) for name, paths in record["policy"].items()})

@@ -57,6 +57,12 @@ def test_what_is_hidden_lies_on_all_that_was_asked_for(work: Path) -> None:
     assert hide < order.index(("--bind", files, files)) < order.index(("--remount-ro", str(work)))
 
 
+def test_what_is_hidden_twice_is_hidden_once(work: Path) -> None:
+    hidden = (f"{work}/task-1", str(work), f"{work.parent}/missing")
+    order = mounts(View(f"{work}/task-1/files", hidden, (), (), (), False))
+    assert [mount[1] for mount in order if mount[0] == "--remount-ro"] == [str(work)]
+
+
 def test_what_is_hidden_where_links_lead(work: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(work)
     alias = f"{tmp_path}/alias"
@@ -77,4 +83,4 @@ def test_what_is_needed_is_shown_where_it_would_be_hidden(work: Path) -> None:
 def test_what_would_show_the_hidden_again_is_not_shown(work: Path) -> None:
     shown = (str(work), str(work.parent), "/")
     order = mounts(View(f"{work}/task-1/files", (str(work),), shown, (), (), False))
-    assert not [mount for mount in order if mount[0] == "--ro-bind-try"]
+    assert not [mount for mount in order if mount[0] == "--ro-bind-try" and mount[1] in shown]
