@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import httpx2
 
-from task_runner.client import about, streams, verbs
+from task_runner.client import about, streams, verbs, waiting
 from task_runner.client.steps import (
     Course,
     Give,
@@ -88,7 +88,7 @@ class Client:
     rerun = _returns(verbs.rerun)
     get = _returns(verbs.get)
     list = _gives(verbs.list_)
-    wait = _returns(verbs.wait)
+    wait = _returns(waiting.wait)
     stop = _returns(verbs.stop)
     delete = _returns(verbs.delete)
     logs = _gives(streams.logs)

@@ -76,6 +76,8 @@ class LogEntry(NamedTuple):
     level: str | None
     logger: str | None
     message: str
+    data: Mapping[str, Any]
+    """The same under the names of the API."""
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
@@ -86,6 +88,7 @@ class LogEntry(NamedTuple):
             data.get("level"),
             data.get("logger"),
             data["message"],
+            data,
         )
 
 
@@ -99,6 +102,8 @@ class Event(NamedTuple):
     at: datetime | None
     outcome: str | None
     exit_code: int | None
+    data: Mapping[str, Any]
+    """The same under the names of the API."""
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
@@ -110,4 +115,5 @@ class Event(NamedTuple):
             _time(data["at"]),
             data.get("outcome"),
             data.get("exitCode"),
+            data,
         )

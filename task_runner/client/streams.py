@@ -19,16 +19,17 @@ def logs(
     offset: int = 0,
     tail: int | None = None,
     since: datetime | None = None,
+    stream: str | None = None,
 ) -> Stream[bytes]:
     """Give the bytes of a log in blocks; with `follow`, until the task is over.
 
     It begins at the byte `offset`; or `tail` lines ago; or with what was written `since` (a time
-    with a zone). Over broken connections and restarts of the node each byte comes once. Raises
-    NotFoundError.
+    with a zone). Over broken connections and restarts of the node each byte comes once.
+    `stream="stderr"` is the other log of a task that keeps it apart. Raises NotFoundError.
     """
     begin, complete = _begin(offset, tail, since), not follow
     while True:
-        request = _request(task_path(task_id, "/log"), TEXT, follow=not complete)
+        request = _request(task_path(task_id, "/log"), TEXT, follow=not complete, stream=stream)
         live = Live(node, LOG, request, begin)
         while block := (yield from live.read()):
             live.place = str(int(live.place) + len(block))
@@ -38,7 +39,7 @@ def logs(
         # As text it does not say whether it ended with the task or with the node.
         task = yield from get(node, task_id)
         complete = task.is_over
-        if complete and str(task.output_size) == live.place:
+        if complete and str(task.output_size) == live.place and stream != "stderr":
             return
         begin = (("offset", live.place),)
         if not complete:
@@ -54,13 +55,14 @@ def entries(
     tail: int | None = None,
     since: datetime | None = None,
     level: str | None = None,
+    stream: str | None = None,
 ) -> Stream[LogEntry]:
     """Give the lines of a log with their time, level and logger, otherwise as `logs`.
 
     `level` leaves out what has a lower one. Bytes that are no UTF-8 are replaced.
     """
-    request = _request(task_path(task_id, "/log"), NDJSON, follow=follow)
-    request = request._replace(params=(*request.params, *_given(level=level)))
+    wanted = {"level": level, "stream": stream}
+    request = _request(task_path(task_id, "/log"), NDJSON, follow=follow, **wanted)
     live = Live(node, LOG, request, _begin(offset, tail, since))
     while True:
         while (lines := (yield from live.lines())) is not None:
@@ -94,8 +96,8 @@ def events(node: Node, *, cursor: str | None = None, follow: bool = False) -> St
         yield from live.pause()
 
 
-def _request(path: str, accept: str, *, follow: bool) -> Request:
-    params = _given(follow="true" if follow else None)
+def _request(path: str, accept: str, *, follow: bool, **wanted: str | None) -> Request:
+    params = _given(follow="true" if follow else None, **wanted)
     return Request("GET", path, params, accept=accept, timeout=QUIET)
 
 

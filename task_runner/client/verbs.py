@@ -1,8 +1,7 @@
-"""The verbs of tasks: submit, get, list, wait, stop, delete, rerun."""
+"""The verbs of tasks: submit, get, list, stop, delete, rerun."""
 
 import json
 import re
-import time
 import uuid
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -10,17 +9,14 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from task_runner.client.errors import NotFoundError, WaitTimeoutError
+from task_runner.client.errors import NotFoundError
 from task_runner.client.models import Task
 from task_runner.client.retry import exchange
-from task_runner.client.steps import Give, Node, Params, Pause, Request, Steps, Stream, parsed
+from task_runner.client.steps import Give, Node, Request, Steps, Stream, parsed
 from task_runner.lib.task import TASK_ID
 
 TASKS = "/v1/tasks"
 MAX_PAGE = 1000
-LONGEST_WAIT = 60.0
-"""Seconds in one request: what stands between may cut a connection that is quiet for longer."""
-SHORT_WAIT = 0.2
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="next"')
 
 
@@ -73,13 +69,7 @@ def rerun(
 
 def get(node: Node, task_id: str) -> Steps[Task]:
     """Return everything known of a task. Raises NotFoundError."""
-    return (yield from _view(node, task_id))
-
-
-def _view(node: Node, task_id: str, wait: float = 0) -> Steps[Task]:
-    params: Params = (("wait", f"{wait:.3f}"),) if wait else ()
-    request = Request("GET", task_path(task_id), params, timeout=30 + wait)
-    return Task.of(parsed((yield from exchange(request, node)).body))
+    return Task.of(parsed((yield from exchange(Request("GET", task_path(task_id)), node)).body))
 
 
 def list_(
@@ -112,21 +102,6 @@ def list_(
             yield Give(Task.of(task))
         following = _NEXT.search(answer.headers.get("link", ""))
         request = Request("GET", following[1]) if following else None
-
-
-def wait(node: Node, task_id: str, timeout: float | None = None) -> Steps[Task]:
-    """Return a task once it is over. Raises NotFoundError; after `timeout` s, WaitTimeoutError."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while True:
-        begin = time.monotonic()
-        left = LONGEST_WAIT if deadline is None else max(0.0, deadline - begin)
-        task = yield from _view(node, task_id, min(left, LONGEST_WAIT))
-        if task.is_over:
-            return task
-        if deadline is not None and time.monotonic() >= deadline:
-            raise WaitTimeoutError(f"{task_id} is not over after {timeout:g} seconds")
-        if time.monotonic() - begin < SHORT_WAIT:  # the node ends its waits when it stops
-            yield Pause(SHORT_WAIT)
 
 
 def stop(node: Node, task_id: str) -> Steps[Task]:

@@ -68,6 +68,14 @@ class Settings(BaseSettings):
     """A dictConfig for Python's logging; belongs to the mesh."""
     request_authorization: Any = None
     """Belongs to the mesh; accepted, not used yet."""
+    url: str = "http://127.0.0.1:8000"
+    """Where the command line finds the node; of no use to a node, like the next three."""
+    ca_file: str | None = None
+    """Whose certificates the command line trusts."""
+    cert_file: str | None = None
+    """The certificate of the command line."""
+    key_file: str | None = None
+    """Its key, unless that is in the same file."""
     conf: str | None = None
     """The JSON file itself."""
 

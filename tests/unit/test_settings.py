@@ -23,6 +23,10 @@ VALUES: list[tuple[str, str, Any]] = [
     ("fault_points", "/srv/plans", "/srv/plans"),
     ("logging", '{"version": 1}', {"version": 1}),
     ("request_authorization", "anything", "anything"),
+    ("url", "https://a.example:8443", "https://a.example:8443"),
+    ("ca_file", "/srv/ca.pem", "/srv/ca.pem"),
+    ("cert_file", "/srv/me.pem", "/srv/me.pem"),
+    ("key_file", "/srv/me.key", "/srv/me.key"),
 ]
 
 
@@ -55,6 +59,10 @@ def test_defaults() -> None:
         "fault_points": None,
         "logging": None,
         "request_authorization": None,
+        "url": "http://127.0.0.1:8000",
+        "ca_file": None,
+        "cert_file": None,
+        "key_file": None,
         "conf": None,
     }
 

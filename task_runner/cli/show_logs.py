@@ -1,0 +1,106 @@
+"""Showing the logs of several tasks at once, or the bytes of one."""
+
+import asyncio
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from task_runner.cli.failure import INTERRUPTED
+from task_runner.cli.node import async_client, connected, task_id_of, told
+from task_runner.cli.output import has_colours
+from task_runner.client import AsyncClient, LogEntry
+
+PREFIXES = (36, 33, 32, 35, 34, 31)
+"""Colours (SGR) that tell the tasks apart."""
+
+
+class Wanted(NamedTuple):
+    """What of the logs is to be shown, and how."""
+
+    where: Mapping[str, Any]
+    follow: bool
+    timestamps: bool
+    level: str | None
+    grep: str | None
+
+    @property
+    def as_bytes(self) -> bool:
+        """Whether the bytes are to be passed on as they are."""
+        return not (self.timestamps or self.level or self.grep)
+
+
+def show_logs(words: Sequence[str], wanted: Wanted) -> int:
+    """Print logs; return the exit code."""
+    with connected() as client:
+        ids = [task_id_of(client, word) for word in words]
+    try:
+        with told():
+            asyncio.run(_show(ids, wanted))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+async def _show(ids: Sequence[str], wanted: Wanted) -> None:
+    async with async_client() as client:
+        if len(ids) == 1 and wanted.as_bytes:
+            await _bytes(client, ids[0], wanted)
+            return
+        prefixes = _prefixes(ids)
+        readers = [_lines(client, one, prefixes[one], wanted) for one in ids]
+        if wanted.follow:
+            await asyncio.gather(*readers)
+        else:
+            for reader in readers:
+                await reader
+
+
+def _prefixes(ids: Sequence[str]) -> dict[str, str]:
+    if len(ids) == 1:
+        return {ids[0]: ""}
+    width = max(map(len, ids))
+    names = {one: f"{one:{width}} | " for one in ids}
+    if not has_colours(1):
+        return names
+    codes = [PREFIXES[number % len(PREFIXES)] for number in range(len(names))]
+    return {
+        one: f"\x1b[{code}m{name}\x1b[0m"
+        for code, (one, name) in zip(codes, names.items(), strict=True)
+    }
+
+
+async def _bytes(client: AsyncClient, task_id: str, wanted: Wanted) -> None:
+    async for block in client.logs(task_id, follow=wanted.follow, **wanted.where):
+        sys.stdout.buffer.write(block)
+        sys.stdout.buffer.flush()
+
+
+async def _lines(client: AsyncClient, task_id: str, prefix: str, wanted: Wanted) -> None:
+    pattern = _pattern(wanted.grep)
+    entries = client.entries(task_id, follow=wanted.follow, level=wanted.level, **wanted.where)
+    async for entry in entries:
+        line = _line(entry, timestamps=wanted.timestamps)
+        if pattern is None or pattern.search(line):
+            text = f"{prefix}{line}\n"
+            sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+            sys.stdout.buffer.flush()
+
+
+def _line(entry: LogEntry, *, timestamps: bool) -> str:
+    """Return a line as it was written; a record of `logging` has its time anyway."""
+    time = entry.time.isoformat(timespec="microseconds") if entry.time else "-"
+    if entry.level is not None:
+        return f"{time} {entry.level} [{entry.logger}] {entry.message}"
+    return f"{time} {entry.message}" if timestamps else entry.message
+
+
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    try:
+        return None if text is None else re.compile(text)
+    except re.error as problem:
+        raise click.BadParameter(
+            f"not a regular expression: {problem}", param_hint="--grep"
+        ) from problem
