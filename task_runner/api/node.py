@@ -96,6 +96,8 @@ async def metrics(service: Service) -> Response:
     free.set(await service.capacity.free_bytes())
     refused = "Submissions refused by this worker, by what was short."
     _count(registry, "task_runner_refused", refused, "reason", service.capacity.refused)
+    removed = "Tasks removed by the retention of this worker, by the limit they were beyond."
+    _count(registry, "task_runner_removed", removed, "reason", service.retention.removed)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 

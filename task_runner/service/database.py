@@ -24,7 +24,7 @@ Job = tuple[Operation[Any], "asyncio.Future[Any]"]
 
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for a writer in another process."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def load_statements() -> dict[str, str]:
@@ -57,7 +57,7 @@ def make_schema(connection: sqlite3.Connection, epoch: str) -> None:
     """Make the tables unless they are there. Another version of them is thrown away."""
     connection.execute("BEGIN IMMEDIATE")
     if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-        for table in ("events", "labels", "tasks", "epoch"):
+        for table in ("events", "labels", "sizes", "tasks", "epoch"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         for name in ("tables", "triggers"):
             for statement in SQL[name].split(";;\n"):

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from task_runner.lib.clock import timestamp
 from task_runner.lib.observe import Observation
 from task_runner.lib.state import State
 from task_runner.service.database import SQL, Database
@@ -37,6 +38,19 @@ class Event(NamedTuple):
     at: str
     outcome: str | None
     exit_code: int | None
+
+
+class Finished(NamedTuple):
+    """A task that is over, in the order of the ends; `size` is 0 until it was measured."""
+
+    task_id: str
+    finished_at: str
+    seq: int
+    size: int
+
+
+FIRST = Finished("", "", 0, 0)
+"""Before all others."""
 
 
 class Page(NamedTuple):
@@ -196,6 +210,37 @@ class Index:
             )
         )
 
+    async def finished_totals(self) -> tuple[int, int]:
+        """Return how many tasks are over, and the bytes of those that were measured."""
+
+        def operation(connection: sqlite3.Connection) -> tuple[int, int]:
+            count, size = connection.execute(SQL["finished_totals"]).fetchone()
+            return count, size
+
+        return await self._database.read(operation)
+
+    async def finished_after(self, last: Finished, limit: int) -> list[Finished]:
+        """Return the tasks that are over and ended after another one, the oldest end first."""
+
+        def operation(connection: sqlite3.Connection) -> list[Finished]:
+            values = (last.finished_at, last.seq, limit)
+            return [Finished(*row) for row in connection.execute(SQL["finished_after"], values)]
+
+        return await self._database.read(operation)
+
+    async def unmeasured(self, limit: int) -> list[str]:
+        """Return tasks that are over whose size nobody has noted."""
+        return await self._database.read(
+            lambda connection: _column(connection, SQL["unmeasured"], (limit,))
+        )
+
+    async def note_sizes(self, sizes: Mapping[str, int]) -> None:
+        """Note the bytes of tasks that are over."""
+        rows = [(size, task_id) for task_id, size in sizes.items()]
+        await self._database.write(
+            lambda connection: connection.executemany(SQL["note_size"], rows).rowcount
+        )
+
     async def events_after(self, number: int, limit: int) -> list[Event]:
         """Return the events that follow an event, oldest first."""
 
@@ -241,7 +286,15 @@ def _observed(task_id: str, seen: Observation) -> dict[str, Any]:
         "record": json.dumps(seen.record),
         "outcome": seen.record.get("outcome"),
         "exit_code": seen.exit_code,
+        "finished_at": _end_of(seen),
     }
+
+
+def _end_of(seen: Observation) -> str | None:
+    """Return when a task ended, as far as anybody knows."""
+    if not seen.state.is_over:
+        return None
+    return seen.record.get("finished_at") or seen.record.get("judged_at") or timestamp()
 
 
 def _column(connection: sqlite3.Connection, query: str, values: Iterable[Any] = ()) -> list[str]:

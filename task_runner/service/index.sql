@@ -16,8 +16,10 @@ CREATE TABLE tasks (
     asked TEXT NOT NULL,                    -- JSON: what was asked for, without parameters and env
     record TEXT NOT NULL,                   -- JSON: the status file as it was last seen
     outcome TEXT,                           -- of the record, as is the exit code
-    exit_code INTEGER
+    exit_code INTEGER,
+    finished_at TEXT                        -- NULL: it is not over
 );;
+CREATE INDEX tasks_by_end ON tasks (finished_at, seq) WHERE over = 1;;
 CREATE INDEX tasks_by_state ON tasks (state, seq);;
 CREATE INDEX tasks_by_machine ON tasks (machine, seq);;
 CREATE INDEX tasks_by_creation ON tasks (created_at);;
@@ -30,6 +32,10 @@ CREATE TABLE labels (
     PRIMARY KEY (name, value, seq)
 ) WITHOUT ROWID;;
 CREATE INDEX labels_by_task ON labels (seq);;
+CREATE TABLE sizes (                        -- of tasks that are over, once somebody asks for them
+    seq INTEGER PRIMARY KEY REFERENCES tasks ON DELETE CASCADE,
+    bytes INTEGER NOT NULL
+);;
 CREATE TABLE events (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     task_id TEXT NOT NULL,
@@ -56,9 +62,9 @@ END
 
 -- name: add
 INSERT INTO tasks (task_id, state, over, owner, priority, machine, created_at, asked, record,
-                   outcome, exit_code)
+                   outcome, exit_code, finished_at)
 VALUES (:task_id, :state, :over, :owner, :priority, :machine, :created_at, :asked, :record,
-        :outcome, :exit_code)
+        :outcome, :exit_code, :finished_at)
 ON CONFLICT (task_id) DO NOTHING;
 
 -- name: add_label
@@ -77,7 +83,7 @@ WHERE task_id = :task_id AND over = 0;
 -- name: finish
 -- A lost task may still get a result; nothing else that is over changes.
 UPDATE tasks SET state = :state, record = :record, outcome = :outcome, exit_code = :exit_code,
-                 over = 1, owner = NULL
+                 over = 1, owner = NULL, finished_at = :finished_at
 WHERE task_id = :task_id AND (over = 0 OR state = 'lost') AND state != 'exited';
 
 -- name: remove
@@ -116,6 +122,20 @@ DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?;
 
 -- name: count_states
 SELECT state, count(*) FROM tasks GROUP BY state;
+
+-- name: finished_totals
+SELECT (SELECT count(*) FROM tasks WHERE over = 1), (SELECT coalesce(sum(bytes), 0) FROM sizes);
+
+-- name: finished_after
+-- In the order of their ends.
+SELECT task_id, finished_at, seq, coalesce(bytes, 0) AS size FROM tasks LEFT JOIN sizes USING (seq)
+WHERE over = 1 AND (finished_at, seq) > (?, ?) ORDER BY finished_at, seq LIMIT ?;
+
+-- name: unmeasured
+SELECT task_id FROM tasks LEFT JOIN sizes USING (seq) WHERE over = 1 AND bytes IS NULL LIMIT ?;
+
+-- name: note_size
+INSERT OR REPLACE INTO sizes (seq, bytes) SELECT seq, ? FROM tasks WHERE task_id = ?;
 
 -- name: epoch
 SELECT name FROM epoch;

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from typing import Any, NamedTuple, TypeVar
 
 from task_runner.lib.task_dir import LogFiles
@@ -53,17 +53,21 @@ class LogStream:
         result: Callable[[], Awaitable[Result | None]],
         changed: asyncio.Event | None = None,
         searchers: ThreadPoolExecutor | None = None,
+        *,
+        hold: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """Read nothing yet; search in threads of their own when there are some.
 
         `result` gives the final result as it goes over the wire, or None while the task is under
         way; it is called at the start and when `changed` was set, which is cleared here. It may
-        say that the task is over only when the log has its final size.
+        say that the task is over only when the log has its final size. `hold` is entered while
+        it is read.
         """
         self._log = files.log
         self._index = files.marks
         self._followers = followers
         self._result = result
+        self._hold = hold
         self._changed = changed or asyncio.Event()
         self._searchers = searchers or followers.threads
 
@@ -168,12 +172,14 @@ class LogStream:
         return self._live() if follow else self._once()
 
     async def _once(self) -> AsyncGenerator[Sight, None]:
-        result = await self._result()
-        yield Sight(await in_thread(self._followers.threads, extent_of, self._log), result, None)
+        with self._hold():
+            result = await self._result()
+            extent = await in_thread(self._followers.threads, extent_of, self._log)
+            yield Sight(extent, result, None)
 
     async def _live(self) -> AsyncGenerator[Sight, None]:
         inode = 0
-        with self._woken() as growth:
+        with self._hold(), self._woken() as growth:
             self._changed.clear()
             result = await self._result()
             while True:

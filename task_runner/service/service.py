@@ -5,7 +5,8 @@ import logging
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
@@ -32,8 +33,10 @@ from task_runner.service.follower import Followers
 from task_runner.service.index import Index, Page, Row
 from task_runner.service.log_stream import LogStream
 from task_runner.service.machines import machine_views
+from task_runner.service.readers import Readers
 from task_runner.service.recovery import Recovery
 from task_runner.service.rerun import fields_of_rerun
+from task_runner.service.retention import Limits, Retention
 from task_runner.service.settings import Settings
 from task_runner.service.system import system_view
 from task_runner.service.threads import in_steps, in_thread, patiently, start_threads
@@ -68,6 +71,9 @@ class TaskService:
         self.capacity = Capacity(work_dir.path, settings.min_free_bytes, self._threads)
         self._watcher = Watcher(self._environment, self.index, self.changes, self._threads)
         self._recovery = Recovery(work_dir, self.index, self._watcher, self.changes, self._threads)
+        limits = Limits(settings.retain_seconds, settings.retain_count, settings.retain_bytes)
+        self.retention = Retention(limits, work_dir, self.index, self._remove, self._threads)
+        self._readers = Readers()
         self.closing = asyncio.Event()
         """Set when the server stops: whoever waits is to come to an end."""
         self._log_threads = start_threads(LOG_THREADS, "logs")
@@ -78,6 +84,7 @@ class TaskService:
         """Recover what is there, in the background unless the index is new, and be ready."""
         if await self.index.is_empty():
             await self._recovery.reconcile()
+        self._retaining = asyncio.create_task(self.retention.run(), name="retention")
         self._recovering = asyncio.create_task(self._recovery.run(), name="recovery")
         self._ending = asyncio.create_task(self._end_waits(), name="end of waits")
 
@@ -88,8 +95,10 @@ class TaskService:
     async def close(self) -> None:
         """Let go of everything; every task goes on."""
         self.closing.set()
-        self._recovering.cancel()
-        await asyncio.gather(self._recovering, self._ending, return_exceptions=True)
+        jobs = (self._recovering, self._retaining)
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, self._ending, return_exceptions=True)
         await self._watcher.close()
         await self.changes.close()
         self._threads.shutdown()
@@ -226,10 +235,12 @@ class TaskService:
 
         Values of `env` are never shown: they are secrets. Raises TaskNotFoundError.
         """
-        row = await self.row(task_id, wait)
-        stored: dict[str, Any] | None = {}
-        with suppress(ValueError):  # damaged; the rest is known
-            stored = await in_thread(self._threads, read_json, self.directory(task_id).task)
+        directory = self.directory(task_id)
+        with self._readers.hold(directory) if wait else nullcontext():
+            row = await self.row(task_id, wait)
+            stored: dict[str, Any] | None = {}
+            with suppress(ValueError):  # damaged; the rest is known
+                stored = await in_thread(self._threads, read_json, directory.task)
         return full_view(row, stored or {})
 
     async def _known_when_over(self, task_id: str, seconds: float) -> Row:
@@ -288,6 +299,9 @@ class TaskService:
         """
         if not (await self.row(task_id)).over:
             raise TaskActiveError(f"{task_id} is not over; stop it first")
+        await self._remove(task_id)
+
+    async def _remove(self, task_id: str) -> None:
         try:
             await in_thread(self._threads, self._environment.remove, self.directory(task_id))
         except FileNotFoundError:  # somebody else was faster, or died halfway
@@ -315,7 +329,8 @@ class TaskService:
             row = await self.row(task_id)
             return result_view(row) if row.over else None
 
-        return LogStream(files, self._followers, result, changed, self._searchers)
+        hold = partial(self._readers.hold, directory)
+        return LogStream(files, self._followers, result, changed, self._searchers, hold=hold)
 
     async def list_files(self, task_id: str, after: Parts, limit: int) -> list[Entry]:
         """Return what a task has left, see `file_list`. Raises TaskNotFoundError."""
@@ -333,7 +348,16 @@ class TaskService:
 
     async def pack_files(self, task_id: str) -> AsyncGenerator[bytes, None]:
         """Give what a task has left as a `.tar.gz`, see `archive`. Raises TaskNotFoundError."""
-        return in_steps(self._log_threads, pack(await self._tree(task_id), task_id))
+        tree = await self._tree(task_id)
+
+        async def blocks() -> AsyncGenerator[bytes, None]:
+            packed = in_steps(self._log_threads, pack(tree, task_id))
+            with self._readers.hold(self.directory(task_id)):
+                async with aclosing(packed):
+                    async for block in packed:
+                        yield block
+
+        return blocks()
 
     async def _tree(self, task_id: str) -> Tree:
         await self._known(task_id)

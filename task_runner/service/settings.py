@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     """Where a sandbox or container may be given read access, each with everything below it."""
     allowed_writable: list[AbsolutePath] = []
     """Where it may be given write access."""
+    retain_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Seconds after its end at which a task is removed."""
+    retain_count: Annotated[int, Field(ge=0)] | None = None
+    """How many tasks that are over are kept."""
+    retain_bytes: Annotated[int, Field(ge=0)] | None = None
+    """How much of the disk tasks that are over may take."""
     allow_remote_clients: bool = False
     """Serve clients of other hosts. Only where something else says who may connect."""
     host_names: list[str] = []

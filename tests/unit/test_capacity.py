@@ -19,17 +19,21 @@ from task_runner.service.threads import patiently, start_threads
 @contextmanager
 def opened(count: int) -> Iterator[None]:
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
-    yield
-    for fd in files:
-        os.close(fd)
+    try:
+        yield
+    finally:
+        for fd in files:
+            os.close(fd)
 
 
 @contextmanager
 def limit_of_files(soft: int) -> Iterator[None]:
     before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
 
 
 def test_open_files_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
