@@ -28,7 +28,7 @@ from tests.node import ROOT
 
 PACKAGE = ROOT / "task_runner"
 DOC = PACKAGE / "doc"
-INDEX, TASKS = DOC / "index.md", DOC / "tasks.md"
+INDEX, TASKS, ISOLATION = DOC / "index.md", DOC / "tasks.md", DOC / "isolation.md"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOC.glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
@@ -115,14 +115,23 @@ def task_examples() -> list[Any]:
     in_curl = re.search(r"-d '\s*(\{.*?\})'", INDEX.read_text(), re.DOTALL)
     assert in_curl is not None
     return [
-        *map(json.loads, blocks(TASKS, "json")),
+        *map(json.loads, [*blocks(TASKS, "json"), *blocks(ISOLATION, "json")]),
         json.loads(in_curl[1]),
         *(json.loads(path.read_text()) for path in sorted(DOC.glob("*.json"))),
         *(example["value"] for example in EXAMPLES.values()),
     ]
 
 
-@pytest.mark.usefixtures("countdown")
+@pytest.fixture
+def background(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the isolation of the example known, as installing it does."""
+    declared = (DOC / "example_isolation" / "pyproject.toml").read_text()
+    assert 'background = "background:Background"' in declared
+    monkeypatch.syspath_prepend(DOC / "example_isolation")
+    monkeypatch.setitem(registry.ISOLATIONS, "background", "background:Background")
+
+
+@pytest.mark.usefixtures("countdown", "background")
 @pytest.mark.parametrize("example", task_examples())
 def test_every_example_of_a_task_is_accepted(example: Mapping[str, Any]) -> None:
     TaskRequest.model_validate(example)

@@ -1,14 +1,13 @@
 import json
 import os
-import shutil
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from tests.node import running_node
+from tests.plug_ins import install
 
 PROBE = """
 import json, sys
@@ -25,20 +24,9 @@ for line in sys.stdin:
 """
 
 
-def pip_install(target: Path, scratch: Path) -> None:
-    source = scratch / "source"
-    with resources.as_file(resources.files("task_runner") / "doc/example_machine") as example:
-        # A copy, because setuptools builds inside of the source.
-        shutil.copytree(example, source)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-deps", "--target", str(target), str(source)], check=True)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    scratch = tmp_path_factory.mktemp("plug_in")
-    pip_install(scratch / "site", scratch)
-    return scratch / "site"
+    return install("example_machine", tmp_path_factory.mktemp("plug_in"))
 
 
 def ask(*tasks: object, path: Path | None = None) -> list[object]:
