@@ -16,6 +16,7 @@ COMMANDS = {
     "ps": Known("ps", "List tasks: those under way and the newest."),
     "inspect": Known("inspect", "Show everything that is known of tasks."),
     "logs": Known("logs", "Show what tasks have written, or follow it."),
+    "files": Known("files", "List or fetch what a task has left."),
     "wait": Known("wait", "Wait until tasks are over."),
     "stop": Known("stop", "Ask tasks to stop."),
     "rm": Known("rm", "Remove tasks that are over, with their files."),

@@ -16,7 +16,8 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 @click.option("--since", type=MOMENT, help="Begin with what was written since: 10m, or a time.")
 @click.option("-t", "--timestamps", is_flag=True, help="Put the time before each line.")
 @click.option("--level", type=click.Choice(LEVELS, case_sensitive=False), help="Nothing lower.")
-@click.option("--grep", help="Only lines that match this regular expression.")
+@click.option("--grep", help="Only lines that match this regular expression (RE2).")
+@click.option("-i", "--ignore-case", is_flag=True, help="Of --grep: capitals are the same.")
 @click.option(
     "--stderr", is_flag=True, help="The log of standard error, where a task keeps it apart."
 )
@@ -29,6 +30,7 @@ def logs(
     timestamps: bool,
     level: str | None,
     grep: str | None,
+    ignore_case: bool,
     stderr: bool,
 ) -> int:
     """Show what tasks have written; several at once have their identifiers before each line.
@@ -39,5 +41,8 @@ def logs(
 
     if tail is not None and since is not None:
         raise click.UsageError("--tail and --since exclude each other")
+    if ignore_case and grep is None:
+        raise click.UsageError("--ignore-case needs --grep")
     where = {"tail": tail, "since": since, "stream": "stderr" if stderr else None}
-    return show_logs(ids, Wanted(where, follow, timestamps, level and level.upper(), grep))
+    only = {"level": level and level.upper(), "grep": grep, "ignore_case": ignore_case}
+    return show_logs(ids, Wanted(follow, timestamps, where, only))

@@ -56,6 +56,13 @@ def _mine(name: str) -> str:
     callback=json_pairs,
     help="NAME=VALUE for the isolation, such as image=debian.",
 )
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    callback=json_pairs,
+    help="NAME=VALUE of what it may use, such as memory=1000000000.",
+)
 @click.option("-p", "--parameters", help="Parameters as JSON, in place of a command.")
 @click.option("-d", "--detach", is_flag=True, help="Do not follow it; print its identifier.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)

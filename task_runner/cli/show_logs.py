@@ -1,12 +1,9 @@
 """Showing the logs of several tasks at once, or the bytes of one."""
 
 import asyncio
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
-import click
 
 from task_runner.cli.failure import INTERRUPTED
 from task_runner.cli.node import async_client, connected, task_id_of, told
@@ -20,16 +17,17 @@ PREFIXES = (36, 33, 32, 35, 34, 31)
 class Wanted(NamedTuple):
     """What of the logs is to be shown, and how."""
 
-    where: Mapping[str, Any]
     follow: bool
     timestamps: bool
-    level: str | None
-    grep: str | None
+    where: Mapping[str, Any]
+    """Arguments of `logs` and `entries`: where to begin, and in which log."""
+    only: Mapping[str, Any]
+    """Arguments of `entries`: which ones to leave out."""
 
     @property
     def as_bytes(self) -> bool:
         """Whether the bytes are to be passed on as they are."""
-        return not (self.timestamps or self.level or self.grep)
+        return not (self.timestamps or any(self.only.values()))
 
 
 def show_logs(words: Sequence[str], wanted: Wanted) -> int:
@@ -79,14 +77,11 @@ async def _bytes(client: AsyncClient, task_id: str, wanted: Wanted) -> None:
 
 
 async def _lines(client: AsyncClient, task_id: str, prefix: str, wanted: Wanted) -> None:
-    pattern = _pattern(wanted.grep)
-    entries = client.entries(task_id, follow=wanted.follow, level=wanted.level, **wanted.where)
+    entries = client.entries(task_id, follow=wanted.follow, **wanted.where, **wanted.only)
     async for entry in entries:
-        line = _line(entry, timestamps=wanted.timestamps)
-        if pattern is None or pattern.search(line):
-            text = f"{prefix}{line}\n"
-            sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
-            sys.stdout.buffer.flush()
+        text = f"{prefix}{_line(entry, timestamps=wanted.timestamps)}\n"
+        sys.stdout.buffer.write(text.encode(errors="replace"))
+        sys.stdout.buffer.flush()
 
 
 def _line(entry: LogEntry, *, timestamps: bool) -> str:
@@ -95,12 +90,3 @@ def _line(entry: LogEntry, *, timestamps: bool) -> str:
     if entry.level is not None:
         return f"{time} {entry.level} [{entry.logger}] {entry.message}"
     return f"{time} {entry.message}" if timestamps else entry.message
-
-
-def _pattern(text: str | None) -> re.Pattern[str] | None:
-    try:
-        return None if text is None else re.compile(text)
-    except re.error as problem:
-        raise click.BadParameter(
-            f"not a regular expression: {problem}", param_hint="--grep"
-        ) from problem

@@ -1,5 +1,6 @@
 """The Python client of the Task Runner: `Client`, and `AsyncClient` with the same verbs."""
 
+from task_runner.client.artifacts import File
 from task_runner.client.async_client import AsyncClient
 from task_runner.client.client import Client
 from task_runner.client.errors import (
@@ -25,6 +26,7 @@ __all__ = [
     "ConflictError",
     "CursorGoneError",
     "Event",
+    "File",
     "InvalidRequestError",
     "LogEntry",
     "NodeNotTrustedError",

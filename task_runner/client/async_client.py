@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import httpx2
 
-from task_runner.client import about, streams, verbs, waiting
+from task_runner.client import about, artifacts, streams, verbs, waiting
 from task_runner.client.steps import (
     Course,
     Give,
@@ -95,6 +95,9 @@ class AsyncClient:
     delete = _returns(verbs.delete)
     logs = _gives(streams.logs)
     entries = _gives(streams.entries)
+    files = _gives(artifacts.files)
+    file = _gives(artifacts.file)
+    archive = _gives(artifacts.archive)
     events = _gives(streams.events)
     machines = _returns(about.machines)
     system = _returns(about.system)

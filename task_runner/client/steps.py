@@ -34,6 +34,7 @@ class Request(NamedTuple):
     params: Params = ()
     content: bytes | None = None
     accept: str = JSON
+    headers: Params = ()
     timeout: float = 30.0
     """Seconds without a byte of the answer before the node counts as silent."""
 

@@ -55,23 +55,38 @@ def entries(
     tail: int | None = None,
     since: datetime | None = None,
     level: str | None = None,
+    grep: str | None = None,
+    literal: bool = False,
+    ignore_case: bool = False,
     stream: str | None = None,
 ) -> Stream[LogEntry]:
     """Give the lines of a log with their time, level and logger, otherwise as `logs`.
 
-    `level` leaves out what has a lower one. Bytes that are no UTF-8 are replaced.
+    `level` leaves out what has a lower one, `grep` what does not match: an RE2 expression (a text,
+    if `literal`) that the node searches for. Bytes that are no UTF-8 are replaced. Raises
+    InvalidRequestError.
     """
-    wanted = {"level": level, "stream": stream}
+    wanted = {
+        "level": level,
+        "grep": grep,
+        "literal": "true" if literal else None,
+        "ignoreCase": "true" if ignore_case else None,
+        "stream": stream,
+    }
     request = _request(task_path(task_id, "/log"), NDJSON, follow=follow, **wanted)
     live = Live(node, LOG, request, _begin(offset, tail, since))
     while True:
+        is_cut = False
         while (lines := (yield from live.lines())) is not None:
             for line in map(parsed, lines):
                 if "end" in line:
                     return
-                entry = LogEntry.of(line)
-                live.place = str(entry.offset)
-                yield Give(entry)
+                live.place = str(line["offset"])
+                is_cut = "more" in line  # a search has taken long enough, and goes on there
+                if not is_cut:
+                    yield Give(LogEntry.of(line))
+        if is_cut:
+            continue
         if not follow:
             return
         yield from live.pause()

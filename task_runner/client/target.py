@@ -42,7 +42,7 @@ class Target(NamedTuple):
 
     def request(self, request: Request) -> httpx2.Request:
         """Return a request for httpx2."""
-        headers = {"Accept": request.accept, "Accept-Encoding": "identity"}
+        headers = {"Accept": request.accept, "Accept-Encoding": "identity", **dict(request.headers)}
         if request.content is not None:
             headers["Content-Type"] = "application/json"
         timeout = httpx2.Timeout(request.timeout, connect=CONNECT_TIMEOUT)

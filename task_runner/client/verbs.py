@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 from task_runner.client.errors import NotFoundError
 from task_runner.client.models import Task
+from task_runner.client.pages import pages
 from task_runner.client.retry import exchange
-from task_runner.client.steps import Give, Node, Request, Steps, Stream, parsed
+from task_runner.client.steps import Node, Request, Steps, Stream, parsed
 from task_runner.lib.task import TASK_ID
 
 TASKS = "/v1/tasks"
 MAX_PAGE = 1000
-_NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="next"')
 
 
 def task_path(task_id: str, rest: str = "") -> str:
@@ -95,13 +95,7 @@ def list_(
         params.append(("since", since.isoformat()))
     if newest_first:
         params.append(("order", "desc"))
-    request: Request | None = Request("GET", TASKS, tuple(params))
-    while request:
-        answer = yield from exchange(request, node)
-        for task in parsed(answer.body):
-            yield Give(Task.of(task))
-        following = _NEXT.search(answer.headers.get("link", ""))
-        request = Request("GET", following[1]) if following else None
+    yield from pages(node, Request("GET", TASKS, tuple(params)), Task.of)
 
 
 def stop(node: Node, task_id: str) -> Steps[Task]:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -232,6 +233,10 @@ def test_logs(node: Node) -> None:
         raw.splitlines()[0],
         raw.splitlines()[2],
     ]
+    assert data(node, "logs", "--grep", "T[Wx]O", "-i", first) == f"{raw.splitlines()[1]}\n"
+    done = piped(node, "logs", "--grep", "(", first)
+    assert done.returncode == 125
+    assert "grep" in done.stderr
     stamped = data(node, "logs", "-t", first).splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00 ", line) for line in stamped)
     assert stamped[1] == raw.splitlines()[1]
@@ -239,6 +244,28 @@ def test_logs(node: Node) -> None:
     assert both[0] == "first     | one"
     assert both[4] == "other-one | one"
     assert sorted(data(node, "logs", "-f", first, second).splitlines()) == sorted(both)
+
+
+def test_files(node: Node, tmp_path: Path) -> None:
+    task = node.sh("mkdir sub; printf 'a\\0b' > sub/one; echo two > two")
+    node.result(task)
+    rows = [line.split()[:3] for line in data(node, "files", task).splitlines()]
+    assert rows == [
+        ["PATH", "TYPE", "SIZE"],
+        ["sub", "directory", "-"],
+        ["sub/one", "file", "3"],
+        ["two", "file", "4"],
+    ]
+    assert data(node, "files", task, "get", "sub/one") == "a\0b"
+    path = tmp_path / "all.tar.gz"
+    assert data(node, "files", "@last", "get", "-O", str(path)) == ""
+    with tarfile.open(path) as packed:
+        assert f"{task}/two" in packed.getnames()
+    path.unlink()
+    done = piped(node, "files", task, "get", "none", "-O", str(path))
+    assert done.returncode == 125
+    assert f"  next: task-runner files {task}" in done.stderr
+    assert not path.exists()
 
 
 def test_logs_are_bytes(node: Node) -> None:

@@ -1,6 +1,7 @@
 """The Python client against a real node: every verb of both faces."""
 
 import ssl
+import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -153,6 +154,52 @@ def test_logs_and_entries(face: Face) -> None:
     since = loud[1].time
     late = [*face.each("entries", task.task_id, since=since)]
     assert [entry.message for entry in late] == ["two", "three"]
+    face.call("delete", task.task_id)
+
+
+def test_a_search_in_the_log(face: Face) -> None:
+    task = face.call("submit", echo("ECHO one", "LOG INFO t.wo", "ECHO three"))
+
+    def found(pattern: str, **options: object) -> list[str]:
+        given = face.each("entries", task.task_id, follow=True, grep=pattern, **options)
+        return [entry.message for entry in given]
+
+    assert found("^one|t.ree") == ["one", "three"]
+    assert found("t.w", literal=True) == ["t.wo"]
+    assert found("ONE") == []
+    assert found("ONE", ignore_case=True) == ["one"]
+    with pytest.raises(InvalidRequestError, match="grep"):
+        found("(")
+    face.call("delete", task.task_id)
+
+
+def test_files(face: Face, tmp_path: Path) -> None:
+    names = ["a b", "ü", "dir/inner?#%", "line\nbreak"]
+    script = """
+        mkdir dir
+        for name in "$@"; do echo "$name" > "$name"; done
+        seq 1 50000 > big
+        ln -s big link
+    """
+    parameters = {"argv": ["sh", "-c", script, "-", *names]}
+    task = face.call("submit", {"machine": "command", "parameters": parameters})
+    face.call("wait", task.task_id)
+    left = {one.path: one for one in face.each("files", task.task_id)}
+    assert left.keys() == {*names, "dir", "big", "link"}
+    assert {one.path for one in left.values() if one.type == "file"} == {*names, "big"}
+    for name in names:
+        for which in (name, left[name]):
+            assert b"".join(face.each("file", task.task_id, which)) == f"{name}\n".encode()
+    big = b"".join(face.each("file", task.task_id, "big"))
+    assert big == "".join(f"{number}\n" for number in range(1, 50001)).encode()
+    assert left["big"].size == len(big)
+    for missing in ("none", "link", "../output.log"):
+        with pytest.raises(NotFoundError):
+            [*face.each("file", task.task_id, missing)]
+    path = tmp_path / "all.tar.gz"
+    path.write_bytes(b"".join(face.each("archive", task.task_id)))
+    with tarfile.open(path) as packed:
+        assert f"{task.task_id}/big" in packed.getnames()
     face.call("delete", task.task_id)
 
 

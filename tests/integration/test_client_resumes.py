@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from task_runner.client import Client, NodeUnreachableError, UnavailableError, retry
+from task_runner.client import Client, ConflictError, NodeUnreachableError, UnavailableError, retry
 from task_runner.client.steps import Pause
 from tests.faces import KINDS, Face, face_of
 from tests.flaky import Cut, FlakyProxy, Say, flaky_proxy
@@ -16,6 +16,8 @@ from tests.waiting import wait_until
 
 NOT_NOW = b"HTTP/1.1 503 No\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 NOT_YET = NOT_NOW.replace(b"Retry-After: 1\r\n", b"")
+HEAD = 300
+"""Fewer bytes than the headers of an answer have."""
 ANSWER = 550
 """More bytes than the answer with a log has here, its headers included."""
 
@@ -37,9 +39,10 @@ def face(request: pytest.FixtureRequest, proxy: FlakyProxy) -> Iterator[Face]:
         yield face
 
 
-def places(face: Face) -> range:
-    """Give where to cut: at every byte once. Both faces share what deals with it."""
-    return range(0, ANSWER, 1 if isinstance(face.client, Client) else 17)
+def places(face: Face) -> list[int]:
+    """Give where to cut: at every byte of the body once. Both faces share what deals with it."""
+    every = [*range(0, HEAD, 11), *range(HEAD, ANSWER)]
+    return every if isinstance(face.client, Client) else every[::13]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,33 @@ def test_a_tail_goes_on_where_it_began(face: Face, proxy: FlakyProxy, done: str)
     for after in range(150, ANSWER, 5):
         proxy.plan([Cut(after)])
         assert b"".join(face.each("logs", done, tail=1)) == "ünï\n".encode(), after
+
+
+def test_a_file_cut_at_every_byte(face: Face, proxy: FlakyProxy, node_for_all: Node) -> None:
+    task = node_for_all.sh("seq 1 20 > numbers")
+    node_for_all.result(task)
+    numbers = "".join(f"{number}\n" for number in range(1, 21)).encode()
+    for after in places(face)[::2]:
+        proxy.plan([Cut(after), Cut(after + 7)])
+        assert b"".join(face.each("file", task, "numbers")) == numbers, after
+    proxy.plan([Cut(650)])  # behind the head
+    with (node_for_all.directory(task) / "files" / "numbers").open("w") as file:
+        file.write("x" * 5000)
+    blocks = face.each("file", task, "numbers")
+    assert set(next(blocks)) == {ord("x")}
+    (node_for_all.directory(task) / "files" / "numbers").write_text("y" * 5000)
+    with pytest.raises(ConflictError, match="has changed while it was read"):
+        next(blocks)
+
+
+def test_a_search_that_has_taken_long_enough_goes_on(
+    face: Face, proxy: FlakyProxy, node_for_all: Node, done: str
+) -> None:
+    place = node_for_all.log_of(done).index(b"\n") + 1
+    body = f'{{"more":true,"offset":{place}}}\n'
+    head = f"HTTP/1.1 200 OK\r\nLog-Offset: 0\r\nContent-Length: {len(body)}\r\n\r\n"
+    proxy.plan([Say(f"{head}{body}".encode())])
+    assert [entry.message for entry in face.each("entries", done, grep=".")] == ["bc", "ünï"]
 
 
 def test_events_cut_at_every_byte(face: Face, proxy: FlakyProxy) -> None:
