@@ -45,7 +45,7 @@ def main(order_fd: int) -> NoReturn:
         os.close(order[name])
     os.set_inheritable(order["lifeline"], False)
     os.set_inheritable(order["report"], False)
-    os.write(order["report"], ENTERED)
+    _say(order["report"], ENTERED)
     program = os.fork()
     if program == 0:
         _become_program(order)
@@ -108,7 +108,7 @@ class Init:
             if pid == 0:
                 return True
             if pid == self._program:
-                self._say(b'{"status":%d}\n' % status)
+                _say(self._report, b'{"status":%d}\n' % status)
                 self._end_at = time.monotonic() + self._grace_period
                 self._ask_leftovers()
 
@@ -122,7 +122,7 @@ class Init:
         elif self._is_python:
             _ask(self._program)
         if not self._is_python:  # a machine says so itself
-            self._say(HEARD)
+            _say(self._report, HEARD)
 
     def _ask_leftovers(self) -> None:
         """Ask everything to end, but for the group that was asked already."""
@@ -134,11 +134,12 @@ class Init:
                 except ProcessLookupError:
                     continue
 
-    def _say(self, words: bytes) -> None:
-        try:  # noqa: SIM105  - contextlib is one of the expensive ones
-            os.write(self._report, words)
-        except BrokenPipeError:  # TaskRunner was killed
-            pass
+
+def _say(report: int, words: bytes) -> None:
+    try:  # noqa: SIM105  - contextlib is one of the expensive ones
+        os.write(report, words)
+    except BrokenPipeError:  # TaskRunner was killed; another one goes on without the report
+        pass
 
 
 def _ask(process: int) -> None:

@@ -27,5 +27,7 @@ def execute(argv: tuple[str, ...], environment: Mapping[str, str], report: int) 
         # In full it may fill the pipe of the report, which is read only when this process is over.
         name = argv[0] if len(argv[0]) <= NAME_LIMIT else f"{argv[0][:NAME_LIMIT]}..."
         words = json.dumps({"not_started": f"{name}: {problem.strerror}"})
-        os.write(report, words.encode() + b"\n")
-        os._exit(NOT_STARTED_EXIT_CODE)
+        try:
+            os.write(report, words.encode() + b"\n")
+        finally:  # also when TaskRunner was killed
+            os._exit(NOT_STARTED_EXIT_CODE)
