@@ -8,7 +8,7 @@ SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Programs that the tests run, by the Debian packages that have them.
 DEBIAN := bubblewrap chromium
 
-.PHONY: help demo serve test lint bench chaos debian clean
+.PHONY: help demo serve test lint bench load chaos debian clean
 
 help:
 	@echo "make demo    run the sample task on a node of its own and show everything"
@@ -16,6 +16,7 @@ help:
 	@echo "make test    every check and every test"
 	@echo "make debian  install the Debian packages that the tests need, where they are missing"
 	@echo "make bench   measure, write bench/RESULTS.md"
+	@echo "make load    2,000 tasks and 1,000 clients at once, more than there are files, 5 GB of log"
 	@echo "make chaos   ten minutes in which everything breaks, then an audit; as root"
 
 $(VENV)/installed: pyproject.toml
@@ -46,6 +47,9 @@ test: lint debian
 
 bench: $(VENV)/installed debian
 	$(BIN)/python -m bench
+
+load: $(VENV)/installed
+	$(BIN)/python -m bench load large_log
 
 chaos: $(VENV)/installed
 	$(BIN)/python -m tests.faults.chaos

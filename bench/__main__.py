@@ -12,8 +12,10 @@ from bench import (
     follow,
     idle_cpu,
     isolation,
+    large_log,
     latency,
     listing,
+    load,
     memory,
     output,
     recovery,
@@ -33,6 +35,8 @@ MEASURES: dict[str, Measure] = {
     "output": output.run,
     "follow": follow.run,
     "download": download.run,
+    "large_log": large_log.run,
+    "load": load.run,
 }
 RESULTS = os.path.join(os.path.dirname(__file__), "RESULTS.md")
 

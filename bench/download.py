@@ -16,9 +16,9 @@ def run(bench: Bench) -> list[Row]:
             view = run_command(connection, FEW_LINES if bench.quick else LINES)
         node.group.settle()
         (worker,) = node.workers()
-        before = _reset_peak(worker)
+        before = reset_peak(worker)
         seconds, size = _download(node, f"/v1/tasks/{view['taskId']}/log")
-        growth = (_memory(worker, "VmHWM") - before) / MIB
+        growth = (memory_of(worker, "VmHWM") - before) / MIB
     if size != view["outputSize"]:
         raise ValueError(f"{size} bytes instead of {view['outputSize']}")
     return [
@@ -36,14 +36,14 @@ def run(bench: Bench) -> list[Row]:
     ]
 
 
-def _reset_peak(pid: int) -> int:
+def reset_peak(pid: int) -> int:
     """Let the peak be the size of now, see proc_pid_clear_refs(5); return that in bytes."""
     with open(f"/proc/{pid}/clear_refs", "w") as file:
         file.write("5")
-    return _memory(pid, "VmRSS")
+    return memory_of(pid, "VmRSS")
 
 
-def _memory(pid: int, name: str) -> int:
+def memory_of(pid: int, name: str) -> int:
     with open(f"/proc/{pid}/status") as file:
         sizes = dict(line.split(":", 1) for line in file)
     return int(sizes[name].split()[0]) * 1024

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from bench.client import Address, Connection
@@ -20,17 +21,26 @@ PATIENCE = 120.0
 class Node:
     """One gunicorn with one worker on a work directory; use it with `with`."""
 
-    def __init__(self, work_dir: str) -> None:
+    def __init__(self, work_dir: str, prefix: Sequence[str] = ()) -> None:
+        """`prefix` is a command that executes the server, with other limits perhaps."""
         os.makedirs(work_dir, 0o700, exist_ok=True)
         self.work_dir = work_dir
         self.group = Group(os.path.basename(work_dir))
+        self._prefix = prefix
         self._server: subprocess.Popen[bytes] | None = None
         self.address: Address = ("127.0.0.1", 0)
 
     def start(self) -> float:
         """Start the server; return the seconds from its exec to the first 200 of /readyz."""
         self.address = ("127.0.0.1", _free_port())
-        argv = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{self.address[1]}"]
+        argv = [
+            *self._prefix,
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-b",
+            f"127.0.0.1:{self.address[1]}",
+        ]
         argv += ["-k", "uvicorn.workers.UvicornWorker", "task_runner.api.star_app:create_app"]
         settings = {k: v for k, v in os.environ.items() if not k.startswith("TASK_RUNNER_")}
         begin = time.perf_counter()
@@ -86,12 +96,17 @@ class Node:
     def processes_of_tasks(self) -> list[Identity]:
         """Return every TaskRunner and every machine of a task that has no result yet."""
         found = []
+        for directory in self.directories():
+            record = read_json(directory.status)
+            if record is not None and "finished_at" not in record:
+                found += [runner_of(record), machine_of(record)]
+        return found
+
+    def directories(self) -> Iterator[TaskDir]:
+        """Yield the directory of every task."""
         for entry in os.scandir(self.work_dir):
             if entry.name.startswith(PREFIX):
-                record = read_json(TaskDir(entry.path, entry.name.removeprefix(PREFIX)).status)
-                if record is not None and "finished_at" not in record:
-                    found += [runner_of(record), machine_of(record)]
-        return found
+                yield TaskDir(entry.path, entry.name.removeprefix(PREFIX))
 
     def close(self) -> None:
         """End the server, then all tasks; the files stay, see `Bench.directory`."""

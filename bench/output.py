@@ -69,9 +69,9 @@ def _as_task(node: Node, argv: list[str]) -> float:
     return (ended - began).total_seconds()
 
 
-def run_command(connection: Connection, argv: list[str]) -> dict[str, object]:
+def run_command(connection: Connection, argv: list[str], **fields: object) -> dict[str, object]:
     """Run a command as a task and return its view. Raises ValueError when it fails."""
-    task = {"machine": "command", "parameters": {"argv": argv}}
+    task = {"machine": "command", "parameters": {"argv": argv}, **fields}
     task_id = connection.call("POST", "/v1/tasks", task, 201)["taskId"]
     view: dict[str, object] = connection.call("GET", f"/v1/tasks/{task_id}?wait=100")
     if view["outcome"] != "succeeded":
