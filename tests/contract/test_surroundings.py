@@ -46,6 +46,13 @@ def test_output_can_be_opened_again(combination: Combination) -> None:
     assert combination.log(task) == b"a\nb\nc\n"
 
 
+def test_standard_error_may_have_a_log_of_its_own(combination: Combination) -> None:
+    task = combination.script("echo out; echo err >&2", stderr="separate")
+    assert combination.ending(task) == ("succeeded", 0)
+    assert combination.log(task) == b"out\n"
+    assert combination.node.log_of(task, stream="stderr") == b"err\n"
+
+
 def test_a_big_output_is_whole(combination: Combination) -> None:
     task = combination.script("seq 1000000; printf '\\377\\000no final newline'")
     assert combination.ending(task) == ("succeeded", 0)

@@ -55,6 +55,14 @@ def begin(here: Path, text: str, **fields: Any) -> subprocess.Popen[bytes]:
     return running
 
 
+def test_a_sandbox_in_the_foreground(here: Path) -> None:
+    (here / "input").write_text("from here\n")
+    text = "cat input; echo made > output; (echo x > /etc/x) 2>/dev/null || exit 3"
+    code, output, _ = run(here, script(text, isolation="sandbox"))
+    assert (code, output) == (3, b"from here\n")
+    assert (here / "output").read_text() == "made\n"
+
+
 def output_of(running: subprocess.Popen[bytes]) -> IO[bytes]:
     assert running.stdout is not None
     return running.stdout
