@@ -44,6 +44,12 @@ class Node:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Node":
+        self.begin()
+        wait_until(self.is_ready)
+        return self
+
+    def begin(self) -> None:
+        """Start, without waiting until it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.argv,
@@ -54,8 +60,6 @@ class Node:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(self.is_ready)
-        return self
 
     def is_ready(self) -> bool:
         assert self.process is not None

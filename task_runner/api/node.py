@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -24,6 +24,8 @@ from task_runner.lib.state import State
 
 API_VERSION = "1.0.0"
 MIN_API_VERSION = "1.0.0"
+
+Verbose = Annotated[str | None, Query(description="With it: what was set aside, and why.")]
 
 router = APIRouter(tags=["node"])
 
@@ -71,12 +73,18 @@ async def livez() -> str:
 
 
 @router.get("/readyz", response_class=PlainTextResponse)
-async def readyz(service: Service) -> Response:
-    """Tell that tasks can be accepted: the index answers, and the server is not about to stop."""
+async def readyz(service: Service, verbose: Verbose = None) -> Response:
+    """Tell that tasks can be accepted: the index answers, and the server is not about to stop.
+
+    With `verbose`, an object: `ready`, and in `setAside` what is in the work directory and cannot
+    be used, each with `path` and `reason`.
+    """
     await service.index.data_version()
     if service.closing.is_set():
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping")
-    return PlainTextResponse("ok\n")
+    if verbose is None:
+        return PlainTextResponse("ok\n")
+    return JSONResponse({"ready": True, "setAside": await service.set_aside()})
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
@@ -92,6 +100,8 @@ async def metrics(service: Service) -> Response:
     _, _, last = await service.index.events_range()
     changes = Gauge("task_runner_last_event", "Number of the newest event.", registry=registry)
     changes.set(last)
+    aside = Gauge("task_runner_set_aside", "What cannot be used on the disk.", registry=registry)
+    aside.set(len(await service.set_aside()))
     free = Gauge("task_runner_free_bytes", "Of the work directory's disk.", registry=registry)
     free.set(await service.capacity.free_bytes())
     refused = "Submissions refused by this worker, by what was short."

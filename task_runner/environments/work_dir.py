@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import pwd
+import re
 import secrets
 import shutil
 import subprocess
@@ -16,10 +17,14 @@ from typing import Any
 from task_runner.lib.errors import TaskExistsError, WorkDirError
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.policy import NOTHING, Policy
-from task_runner.lib.task import Task, accepted
+from task_runner.lib.task import TASK_ID, Task, accepted
 from task_runner.lib.task_dir import PREFIX, TaskDir, sync_file, write_atomic
 
 STAGING = ".staging"
+PROBE = "probe-"
+STAGED = rf"[0-9a-f]{{16}}|{PROBE}.*"
+"""What is in there: a directory for each process, and probes of those that begin."""
+INDEX = "index.sqlite"
 
 log = logging.getLogger(__name__)
 
@@ -149,13 +154,31 @@ class WorkDir:
     def task_ids(self) -> Iterator[str]:
         """Yield the identifier of every task there is."""
         for entry in os.scandir(self.path):
-            if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False):
-                yield entry.name.removeprefix(PREFIX)
+            task_id = entry.name.removeprefix(PREFIX)
+            is_named = entry.name.startswith(PREFIX) and re.fullmatch(TASK_ID, task_id)
+            if is_named and entry.is_dir(follow_symlinks=False):
+                yield task_id
+
+    def strangers(self) -> Iterator[tuple[str, str]]:
+        """Yield the names of what is there and no task, and why it is left alone."""
+        for entry in os.scandir(self.path):
+            if entry.name.startswith(PREFIX):
+                if not entry.is_dir(follow_symlinks=False):
+                    yield entry.name, "it is no directory"
+                elif not re.fullmatch(TASK_ID, entry.name.removeprefix(PREFIX)):
+                    yield entry.name, "its name has no identifier of a task"
+            elif entry.name != STAGING and not entry.name.startswith(INDEX):
+                yield entry.name, "it is nothing of the Task Runner"
+        for name in os.listdir(f"{self.path}/{STAGING}"):
+            if not re.fullmatch(STAGED, name):
+                yield f"{STAGING}/{name}", "it is nothing of the Task Runner"
 
     def sweep(self) -> bool:
         """Remove the drafts of processes that are gone; say whether there were any."""
         found = False
         for owner in os.listdir(f"{self.path}/{STAGING}"):
+            if not re.fullmatch(STAGED, owner):
+                continue
             guard = None if owner == self.owner else self._lock_of_dead(owner)
             if guard is None:
                 continue
@@ -180,13 +203,20 @@ class WorkDir:
 def prepare(path: str) -> None:
     """Make a work directory when it is not there. Raises WorkDirError when it cannot be used."""
     try:
-        for made in (path, f"{path}/{STAGING}"):
-            os.makedirs(made, 0o700, exist_ok=True)
-        probe = tempfile.mkdtemp(dir=f"{path}/{STAGING}")
+        os.makedirs(path, 0o700, exist_ok=True)
+        _make_staging(f"{path}/{STAGING}")
+        probe = tempfile.mkdtemp(prefix=PROBE, dir=f"{path}/{STAGING}")
         with suppress(FileNotFoundError):  # somebody's `sweep` was faster
             os.rmdir(probe)
     except OSError as problem:
         raise WorkDirError(_advice(path, problem)) from problem
+
+
+def _make_staging(path: str) -> None:
+    """Make it, and move out of the way what is in its place and no directory."""
+    if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
+        os.rename(path, f"{path}.{secrets.token_hex(4)}")
+    os.makedirs(path, 0o700, exist_ok=True)
 
 
 def _remove_tree(path: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from task_runner.lib import process
 from task_runner.lib.state import Facts, State, state_of
-from task_runner.lib.status_file import Record, machine_of
+from task_runner.lib.status_file import Record, check_types, machine_of
 from task_runner.lib.task_dir import TaskDir, read_json
 
 
@@ -40,7 +40,7 @@ def _observe(directory: TaskDir, lock_is_mine: bool) -> Observation:
     status, heartbeat_age = _read_status(directory, lock_is_mine=lock_is_mine)
     if status is not None and "finished_at" in status:
         return Observation(State.EXITED, status)
-    verdict = read_json(directory.verdict)
+    verdict = _read_checked(directory.verdict)
     # The lock before the machine: a TaskRunner that goes between the two has left a result.
     locked = not lock_is_mine and directory.lock_holder() is not None
     facts = Facts(
@@ -60,9 +60,18 @@ def _observe(directory: TaskDir, lock_is_mine: bool) -> Observation:
     return Observation(state, {**(status or {}), **(verdict or {})})
 
 
+def _read_checked(path: str) -> Record | None:
+    record = read_json(path)
+    try:
+        check_types(record or {})
+    except ValueError as problem:
+        raise ValueError(f"{path} is damaged: {problem}") from problem
+    return record
+
+
 def _read_status(directory: TaskDir, *, lock_is_mine: bool) -> tuple[dict[str, Any] | None, float]:
     try:
-        status = read_json(directory.status)
+        status = _read_checked(directory.status)
     except ValueError as problem:
         if not lock_is_mine and directory.lock_holder() is not None:
             raise

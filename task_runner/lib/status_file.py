@@ -17,6 +17,15 @@ STATUS_LIMIT = 65536
 """Bytes of what a machine may say of itself."""
 
 NO_JSON = b"\0"
+TYPES: dict[str, Any] = {
+    **dict.fromkeys(("process_id", "start_ticks"), int),
+    **dict.fromkeys(("exit_code", "return_code", "output_size"), int | None),
+    **dict.fromkeys(("task_id", "started_at", "updated_at", "host", "boot_id"), str),
+    **dict.fromkeys(("finished_at", "outcome", "signal", "error"), str | None),
+    **dict.fromkeys(("machine", "status", "stop"), dict),
+    "usage": dict | None,
+}
+"""Of the members that are read; others may be of a later version."""
 
 
 class StatusFile:
@@ -98,6 +107,14 @@ class StatusFile:
             **sizes,
         }
         self.write()
+
+
+def check_types(record: Record) -> None:
+    """Raise ValueError when a member, of a status file or a verdict, is not of its type."""
+    for name, value in record.items():
+        expected = TYPES.get(name, object)
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not object):
+            raise ValueError(f"{name!r} is of another type")
 
 
 def machine_of(record: Record) -> Identity:

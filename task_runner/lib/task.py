@@ -150,6 +150,15 @@ def task_from_record(record: Mapping[str, Json]) -> Task:
     return _from_fields({k: v for k, v in record.items() if k not in FOUND_OUT})
 
 
+def checked_record(record: Mapping[str, Json]) -> Task:
+    """Make the task again of a record of unknown origin. Raises ValidationError."""
+    task = task_from_record(record)
+    _check(task)
+    for name in ("taskId", "createdAt"):
+        _text(record.get(name), name)
+    return task
+
+
 def _from_fields(fields: Mapping[str, Json]) -> Task:
     if not isinstance(fields, Mapping):
         raise ValidationError("a task is a JSON object")

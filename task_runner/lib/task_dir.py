@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import struct
 import time
 from collections.abc import Iterator, Mapping
@@ -11,12 +12,13 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from task_runner.lib.fault_points import Step, reach
-from task_runner.lib.process import read_file
 from task_runner.lib.rest import remove_rest
 
 PREFIX = "task-"
 NO_FILE = (errno.EISDIR, errno.ELOOP, errno.EAGAIN, errno.ENXIO)
 """What reading says of a directory, an endless symlink, a FIFO or a socket in place of a file."""
+JSON_LIMIT = 1 << 28
+"""Bytes of a JSON file; no request is as large."""
 encode_json = json.JSONEncoder(separators=(",", ":")).encode
 FLOCK = "hhqqi4x"  # struct flock of fcntl(2): type, whence, start, length, pid
 
@@ -161,7 +163,7 @@ def read_json(path: str) -> dict[str, Any] | None:
     here is written whole or not at all.
     """
     try:
-        value = json.loads(read_file(path))
+        value = json.loads(_read_regular(path))
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as problem:
@@ -173,6 +175,20 @@ def read_json(path: str) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise ValueError(f"{path} is damaged: it does not hold an object")
     return value
+
+
+def _read_regular(path: str) -> bytes:
+    """Read a file, and nothing that was put in its place: a device has no end, a FIFO nothing."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no file")
+        if found.st_size > JSON_LIMIT:
+            raise ValueError(f"it is larger than {JSON_LIMIT} bytes")
+        return os.read(fd, JSON_LIMIT)
+    finally:
+        os.close(fd)
 
 
 def write_atomic(path: str, value: Mapping[str, Any], *, sync: bool = False) -> None:

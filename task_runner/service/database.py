@@ -17,6 +17,7 @@ from importlib import resources
 from typing import Any, TypeVar
 
 from task_runner.lib.fault_points import Step, reach
+from task_runner.service.index_file import IndexFile
 
 Result = TypeVar("Result")
 Operation = Callable[[sqlite3.Connection], Result]
@@ -25,6 +26,8 @@ Job = tuple[Operation[Any], "asyncio.Future[Any]"]
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for a writer in another process."""
 SCHEMA_VERSION = 3
+APPLICATION_ID = int.from_bytes(b"task")
+"""Says of a file that it is ours, see https://sqlite.org/pragma.html#pragma_application_id."""
 
 
 def load_statements() -> dict[str, str]:
@@ -47,24 +50,47 @@ def connect(path: str) -> sqlite3.Connection:
         path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
     connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
 def make_schema(connection: sqlite3.Connection, epoch: str) -> None:
-    """Make the tables unless they are there. Another version of them is thrown away."""
+    """Make the tables unless they are there. Another version of them is thrown away.
+
+    Raises sqlite3.Error when it is a database of another program.
+    """
     connection.execute("BEGIN IMMEDIATE")
+    is_ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    if not is_ours and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        raise sqlite3.DatabaseError("it is a database of another program, or of an old version")
     if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
         for table in ("events", "labels", "sizes", "tasks", "epoch"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         for name in ("tables", "triggers"):
             for statement in SQL[name].split(";;\n"):
                 connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute(SQL["begin_epoch"], (epoch,))
     connection.execute("COMMIT")
+    for table in SQL["check"].split(";;\n"):
+        connection.execute(table)
+
+
+def _made(path: str, epoch: str) -> sqlite3.Connection:
+    connection = connect(path)
+    try:
+        make_schema(connection, epoch)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 class Database:
@@ -72,13 +98,22 @@ class Database:
 
     def __init__(self, path: str, epoch: str) -> None:
         """Open the file. `epoch` names the index when it has to be made. Raises sqlite3.Error."""
-        self._writing = connect(path)
-        make_schema(self._writing, epoch)
+        self._file = IndexFile(path)
+        try:
+            self._writing = self._file.open(lambda path: _made(path, epoch))
+        except BaseException:
+            self._file.close()
+            raise
         self._reading = connect(path)
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._reader = ThreadPoolExecutor(1, "index-reader")
         self._writer = threading.Thread(target=self._write_jobs, name="index-writer", daemon=True)
         self._writer.start()
+
+    @property
+    def damage(self) -> tuple[str, str] | None:
+        """What a damaged file was renamed to when this one was made, and why; None without."""
+        return self._file.damage
 
     async def write(self, operation: Operation[Result]) -> Result:
         """Run in a transaction of its own or shared with others; returns when it is committed."""
@@ -134,6 +169,7 @@ class Database:
         self._reader.shutdown()
         self._reading.close()
         self._writing.close()
+        self._file.close()
 
 
 def _deliver(results: list[tuple["asyncio.Future[Any]", Any, Exception | None]]) -> None:

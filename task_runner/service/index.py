@@ -74,6 +74,11 @@ class Index:
         self._owner = owner
         self._max_running = max_running
 
+    @property
+    def damage(self) -> tuple[str, str] | None:
+        """What a damaged index was renamed to when this one was made, and why; None without."""
+        return self._database.damage
+
     async def add(self, asked: Mapping[str, Any], seen: Observation) -> bool:
         """Add a task; say whether it is for this worker to start or to watch.
 

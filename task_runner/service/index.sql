@@ -46,6 +46,13 @@ CREATE TABLE events (
 );;
 CREATE TABLE epoch (name TEXT NOT NULL)     -- of this index; cursors of another are void
 
+-- name: check
+-- Fails in a file whose tables are not ours.
+SELECT seq, task_id, state, over, owner, priority, asked, record FROM tasks LIMIT 0;;
+SELECT seq, name, value FROM labels LIMIT 0;;
+SELECT number, task_id, state, at, outcome, exit_code FROM events LIMIT 0;;
+SELECT name FROM epoch LIMIT 0
+
 -- name: triggers
 -- Every change of a state is an event, whoever makes it.
 CREATE TRIGGER task_added AFTER INSERT ON tasks BEGIN

@@ -7,14 +7,17 @@ the index does not know it; the index has it waiting; or a worker that is gone h
 import asyncio
 import logging
 import os
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from task_runner.environments.work_dir import WorkDir
+from task_runner.lib.errors import ValidationError
 from task_runner.lib.observe import Observation, observe
 from task_runner.lib.state import STALLED_AFTER, State
-from task_runner.lib.task_dir import TaskDir, read_json
+from task_runner.lib.task import checked_record
+from task_runner.lib.task_dir import PREFIX, TaskDir, read_json
 from task_runner.service.changes import Changes
 from task_runner.service.index import Index
 from task_runner.service.threads import in_thread
@@ -44,6 +47,7 @@ class Recovery:
         self._index = index
         self._watcher = watcher
         self._changes = changes
+        self._set_aside = watcher.set_aside
         self._threads = threads
         self._stalled: set[str] = set()
 
@@ -68,14 +72,25 @@ class Recovery:
 
     async def reconcile(self) -> None:
         """Add the tasks that only have a directory, remove those that have none."""
+        await in_thread(self._threads, self._look_for_strangers)
         known = await self._index.task_ids()
         there = await in_thread(self._threads, lambda: set(self._work_dir.task_ids()))
         found = await in_thread(self._threads, self._read_tasks, there - known)
         for asked, seen in sorted(found, key=lambda task: str(task[0]["createdAt"])):
-            if await self._index.add(asked, seen):
-                self._watcher.go_on_with([asked["taskId"]])
+            await self._add(asked, seen)
         for task_id in await in_thread(self._threads, self._really_gone, known - there):
             await self._index.remove(task_id)
+
+    def _look_for_strangers(self) -> None:
+        for name, reason in self._work_dir.strangers():
+            self._set_aside.note(name, reason)
+
+    async def _add(self, asked: dict[str, Any], seen: Observation) -> None:
+        try:
+            if await self._index.add(asked, seen):
+                self._watcher.go_on_with([asked["taskId"]])
+        except (sqlite3.InterfaceError, sqlite3.ProgrammingError) as problem:  # no value for it
+            self._set_aside.note(f"{PREFIX}{asked['taskId']}", problem)
 
     def _really_gone(self, task_ids: set[str]) -> list[str]:
         """Return those that have no directory; some may have been made a moment ago."""
@@ -86,13 +101,9 @@ class Recovery:
         for task_id in task_ids:
             directory = TaskDir.of(self._work_dir.path, task_id)
             try:
-                asked = read_json(directory.task)
-                if asked is None or "machine" not in asked or "createdAt" not in asked:
-                    raise ValueError(f"{directory.task} is missing or damaged")
-                found.append(({**asked, "taskId": task_id}, observe(directory)))
-            except (ValueError, KeyError, OSError) as problem:
-                # One damaged directory never hides the others.
-                log.error("task %s cannot be read, it is left alone: %s", task_id, problem)
+                found.append((_read_task(directory), observe(directory)))
+            except (ValueError, OSError) as problem:  # one damaged directory never hides the others
+                self._set_aside.note(f"{PREFIX}{task_id}", problem)
         return found
 
     async def _sweep(self) -> None:
@@ -132,3 +143,17 @@ class Recovery:
                 continue
             ages.append((task_id, age > STALLED_AFTER))
         return ages
+
+
+def _read_task(directory: TaskDir) -> dict[str, Any]:
+    """Return what was asked for. Raises ValueError when it is damaged, or of another task."""
+    asked = read_json(directory.task)
+    if asked is None:
+        raise ValueError(f"{directory.task} is missing")
+    try:
+        task = checked_record(asked)
+    except ValidationError as problem:
+        raise ValueError(f"{directory.task} is damaged: {problem}") from problem
+    if task.task_id != directory.task_id:  # a copy, which is not to run a second time
+        raise ValueError(f"{directory.task} is of another task, {task.task_id!r}")
+    return asked

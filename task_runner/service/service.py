@@ -37,6 +37,7 @@ from task_runner.service.readers import Readers
 from task_runner.service.recovery import Recovery
 from task_runner.service.rerun import fields_of_rerun
 from task_runner.service.retention import Limits, Retention
+from task_runner.service.set_aside import SetAside
 from task_runner.service.settings import Settings
 from task_runner.service.system import system_view
 from task_runner.service.threads import in_steps, in_thread, patiently, start_threads
@@ -69,7 +70,12 @@ class TaskService:
         self.index = Index(path, work_dir.owner, settings.max_running)
         self.changes = Changes(self.index)
         self.capacity = Capacity(work_dir.path, settings.min_free_bytes, self._threads)
-        self._watcher = Watcher(self._environment, self.index, self.changes, self._threads)
+        self._set_aside = SetAside(work_dir.path)
+        if self.index.damage is not None:
+            self._set_aside.note(*self.index.damage)
+        self._watcher = Watcher(
+            self._environment, self.index, self.changes, self._set_aside, self._threads
+        )
         self._recovery = Recovery(work_dir, self.index, self._watcher, self.changes, self._threads)
         limits = Limits(settings.retain_seconds, settings.retain_count, settings.retain_bytes)
         self.retention = Retention(limits, work_dir, self.index, self._remove, self._threads)
@@ -106,6 +112,10 @@ class TaskService:
         self._searchers.shutdown()
         self.index.close()
         self._environment.close()
+
+    async def set_aside(self) -> list[dict[str, str]]:
+        """Return `path` and `reason` of what is in the work directory and cannot be used."""
+        return await in_thread(self._threads, self._set_aside.listed)
 
     async def submit(self, fields: dict[str, Any]) -> tuple[str, str]:
         """Accept a task, start it when there is a free slot; return its identifier and state.

@@ -18,9 +18,10 @@ from task_runner.lib.observe import Observation, machine_alive, observe
 from task_runner.lib.outcome import Outcome
 from task_runner.lib.output import hold_fifo
 from task_runner.lib.state import State
-from task_runner.lib.task_dir import TaskDir, sync_file
+from task_runner.lib.task_dir import PREFIX, TaskDir, sync_file
 from task_runner.service.changes import Changes
 from task_runner.service.index import Index
+from task_runner.service.set_aside import SetAside
 from task_runner.service.threads import in_thread
 
 log = logging.getLogger(__name__)
@@ -53,12 +54,14 @@ class Watcher:
         environment: MultiprocessEnvironment,
         index: Index,
         changes: Changes,
+        set_aside: SetAside,
         threads: ThreadPoolExecutor,
     ) -> None:
         """Watch nothing yet."""
         self._environment = environment
         self._index = index
         self._changes = changes
+        self.set_aside = set_aside
         self._threads = threads
         self._watched: dict[str, Watch] = {}
         self._busy: set[str] = set()
@@ -109,12 +112,13 @@ class Watcher:
         self._busy.add(task_id)
         try:
             await self._resume(self.directory(task_id))
-        except ValueError as problem:
-            log.error("task %s cannot be read: %s", task_id, problem)
+            self.set_aside.clear(f"{PREFIX}{task_id}")
         except StartLaterError as problem:
             log.warning("%s; it is tried again", problem)
         except FileNotFoundError:
             await self._index.remove(task_id)
+        except (ValueError, OSError) as problem:
+            self.set_aside.note(f"{PREFIX}{task_id}", problem)
         finally:
             self._busy.discard(task_id)
 

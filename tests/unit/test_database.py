@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from task_runner.service.database import Database
+from task_runner.service.index_file import IndexFile
 
 DEADLINE = 30.0
 A_WHILE = 0.3
@@ -276,8 +277,41 @@ def test_close_leaves_no_thread_and_one_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["db"]  # the log went into it
 
 
-def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
+SOMETHING_ELSE = b"this is something else, and long enough to tell" * 100
+
+
+def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "db"
-    path.write_bytes(b"this is something else, and long enough to tell" * 100)
-    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
-        Database(str(path), "epoch")
+    path.write_bytes(SOMETHING_ELSE)
+    with closing(Database(str(path), "epoch")) as database:
+        assert database.damage is not None
+        aside, why = database.damage
+        assert Path(aside).read_bytes() == SOMETHING_ELSE
+        assert why == "file is not a database"
+
+
+def test_what_others_use_is_not_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    with closing(Database(str(path), "epoch")):
+        for file in list(tmp_path.iterdir()):
+            file.rename(tmp_path / f"kept-{file.name}")
+        path.write_bytes(SOMETHING_ELSE)
+        with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+            Database(str(path), "epoch")
+    assert path.read_bytes() == SOMETHING_ELSE
+
+
+@pytest.mark.parametrize("error", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
+def test_what_passes_is_no_damage(tmp_path: Path, error: int) -> None:
+    def connect(_path: str) -> sqlite3.Connection:
+        problem = sqlite3.OperationalError("it will pass")
+        problem.sqlite_errorcode = error
+        raise problem
+
+    path = tmp_path / "db"
+    path.write_bytes(b"x")
+    file = IndexFile(str(path))
+    with pytest.raises(sqlite3.OperationalError, match="it will pass"):
+        file.open(connect)
+    file.close()
+    assert [one.name for one in tmp_path.iterdir()] == ["db"]
