@@ -19,6 +19,7 @@ from bench import (
     memory,
     output,
     recovery,
+    search,
     table,
     throughput,
 )
@@ -37,6 +38,7 @@ MEASURES: dict[str, Measure] = {
     "download": download.run,
     "large_log": large_log.run,
     "load": load.run,
+    "search": search.run,
 }
 RESULTS = os.path.join(os.path.dirname(__file__), "RESULTS.md")
 
