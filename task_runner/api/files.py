@@ -21,6 +21,7 @@ from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import NoSuchFileError, ValidationError
 from task_runner.service.beneath import Entry, Parts, shown
 
+ANY = "*/*"
 UNKNOWN = "application/octet-stream"
 GZIP = "application/gzip"
 HARMLESS = {
@@ -118,8 +119,8 @@ async def the_path(
     "/{task_id}/files/{path:anything}",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {UNKNOWN: {}}, "description": "The file; its type is guessed."},
-        206: {"content": {UNKNOWN: {}}, "description": "A range of the bytes."},
+        200: {"content": {ANY: {}}, "description": "The file; its type is guessed."},
+        206: {"content": {ANY: {}}, "description": "A range of the bytes."},
         304: {"description": "It is still what the client has."},
         404: {"model": Problem, "description": "There is no such task or file."},
         416: {"model": Problem, "description": "There are no such bytes."},

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,6 +12,7 @@ from task_runner.api.dependencies import Service
 from task_runner.api.file_answer import Content, file_answer
 from task_runner.api.models import Problem
 from task_runner.api.tasks import NOT_FOUND
+from task_runner.api.times import Time
 from task_runner.lib.errors import ValidationError
 from task_runner.service.log_search import Search
 from task_runner.service.log_stream import LogStream
@@ -39,7 +39,7 @@ class Part:
         ] = None,
         tail: Annotated[int | None, Query(ge=0, description="Begin so many lines ago.")] = None,
         since: Annotated[
-            datetime | None, Query(description="Begin with what was written at this time.")
+            Time | None, Query(description="Begin with what was written at this time.")
         ] = None,
         level: Annotated[
             Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None,
@@ -53,8 +53,6 @@ class Part:
         """Take the parameters of a request. Raises ValidationError."""
         if [offset, tail, since].count(None) < 2:
             raise ValidationError("offset, tail and since exclude each other", "offset")
-        if since is not None and since.tzinfo is None:
-            raise ValidationError("the time needs a zone, as in 2026-11-24T09:00:00Z", "since")
         self.follow = follow
         self.offset = offset
         self.before = before

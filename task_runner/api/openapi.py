@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from task_runner.api.models import Problem
+from task_runner.api.problems import MEDIA_TYPE
 
 BAD_REQUEST: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "Something in the request is wrong."}
@@ -12,7 +13,7 @@ BAD_REQUEST: dict[int | str, dict[str, Any]] = {
 
 
 def install(app: FastAPI) -> None:
-    """Describe what is answered: a bad request is 400 here, and never FastAPI's 422."""
+    """Describe what is answered: a bad request is 400, never FastAPI's 422; errors are problems."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -21,8 +22,17 @@ def install(app: FastAPI) -> None:
             for path in schema["paths"].values():
                 for operation in path.values():
                     operation["responses"].pop("422", None)
+                    _describe_problems(operation["responses"])
             for name in ("HTTPValidationError", "ValidationError"):
                 schema["components"]["schemas"].pop(name, None)
         return describe()
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _describe_problems(responses: dict[str, Any]) -> None:
+    for response in responses.values():
+        content = response.get("content", {})
+        schema = content.get("application/json", {}).get("schema", {})
+        if schema.get("$ref", "").endswith(f"/{Problem.__name__}"):
+            content[MEDIA_TYPE] = content.pop("application/json")

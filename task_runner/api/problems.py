@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from task_runner.lib.errors import (
     SHORTAGES,
@@ -39,6 +40,7 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 RETRY_AFTER = {"Retry-After": "2"}
 
 log = logging.getLogger(__name__)
@@ -91,9 +93,20 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
     return problem(HTTPStatus.BAD_REQUEST, str(error), errors=[one])
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     error = cast("HTTPException", error)
-    return problem(error.status_code, error.detail, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods_of(request))
+    return problem(error.status_code, error.detail, headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Return all methods of a resource; Starlette tells those of one route for it."""
+    scopes = [{**request.scope, "method": method} for method in METHODS]
+    routes = request.app.routes
+    found = [one for one in scopes if any(r.matches(one)[0] is Match.FULL for r in routes)]
+    return [scope["method"] for scope in found]
 
 
 async def _known(_request: Request, error: Exception) -> JSONResponse:

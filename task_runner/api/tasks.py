@@ -21,6 +21,7 @@ from task_runner.api.models import (
     TaskView,
     Valid,
 )
+from task_runner.api.times import Time
 from task_runner.lib.errors import ValidationError
 from task_runner.lib.state import State
 from task_runner.service.index import Page
@@ -86,7 +87,7 @@ async def the_page(  # noqa: PLR0917  - called by FastAPI, by name
         list[str] | None, Query(description="`name=value` or `name`; all of them must fit.")
     ] = None,
     since: Annotated[
-        datetime | None, Query(description="Only tasks submitted at this time or later.")
+        Time | None, Query(description="Only tasks submitted at this time or later.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = MAX_PAGE,
     order: Annotated[
@@ -116,8 +117,6 @@ def _label(text: str) -> tuple[str, str | None]:
 def _utc(time: datetime | None) -> str | None:
     if time is None:
         return None
-    if time.tzinfo is None:
-        raise ValidationError("the time needs a zone, as in 2026-11-24T09:00:00Z", "since")
     try:
         return time.astimezone(UTC).isoformat(timespec="microseconds")
     except OverflowError as problem:

@@ -106,6 +106,8 @@ def test_a_large_body_is_refused_announced_or_not(node_for_all: Node) -> None:
         ("GET", "/v1/tasks?cursor=99999999999999999999999", 400),
         ("GET", "/v1/tasks?state=asleep", 400),
         ("GET", "/v1/tasks?since=yesterday", 400),
+        ("GET", "/v1/tasks?since=0.5", 400),
+        ("GET", "/v1/tasks/nope/log?since=1764000000", 400),
         ("GET", "/v1/tasks?since=2026-01-01T00:00:00", 400),
         ("GET", "/v1/tasks?order=up", 400),
         ("GET", "/v1/events?cursor=x", 400),
@@ -119,6 +121,12 @@ def test_odd_requests_get_a_problem(
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status
+
+
+def test_a_wrong_method_is_told_all_right_ones(node_for_all: Node) -> None:
+    for path, methods in (("/v1/tasks", "GET, POST"), ("/v1/tasks/x", "DELETE, GET")):
+        answer = node_for_all.http.patch(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
 def test_the_life_of_a_task(node: Node) -> None:
