@@ -5,6 +5,7 @@ import pytest
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from tests.node import Node, running_node
+from tests.slurm_cluster import Cluster, running_cluster
 from tests.task_processes import kill_all_of
 
 ROOT = Path(__file__).parent.parent
@@ -40,3 +41,10 @@ def node_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with running_node(work_dir) as node:
         yield node
     kill_all_of(work_dir)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Give a Slurm cluster; tests that use it are in the group `slurm`, so there is only one."""
+    with running_cluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster

@@ -65,7 +65,14 @@ class TaskRequest(BaseModel):
     )
     name: str | None = Field(None, description="A name for people.")
     labels: dict[str, str] = Field({}, description="Pairs to find tasks by.")
-    environment: str = Field("multiprocess", description="Where the task runs.")
+    environment: str = Field(
+        "multiprocess",
+        description="Where the task runs, see `/v1/environments`; by default what the node's "
+        "setting `environment` says.",
+    )
+    environmentOptions: dict[str, Any] = Field(  # noqa: N815
+        {}, description="What the environment is to provide; each has its own."
+    )
     isolation: str = Field(
         "none", description="What stands around it: `none`, `sandbox`, or an installed plug-in."
     )
@@ -137,6 +144,7 @@ class TaskView(TaskState):
     name: str | None
     labels: dict[str, str]
     environment: str
+    environmentOptions: dict[str, Any]  # noqa: N815
     isolation: str
     isolationOptions: dict[str, Any]  # noqa: N815
     limits: dict[str, int | float]
@@ -176,6 +184,10 @@ class TaskView(TaskState):
         description="As outputSize, of a log of its own for standard error."
     )
     stderrDropped: int | None = Field(description="As outputDropped, of that one.")  # noqa: N815
+    environmentStatus: dict[str, Any] | None = Field(  # noqa: N815
+        description="What the environment says of it, when it runs elsewhere: `place` (waiting, "
+        "running, canceled, ended, missing, unknown), `says` and more."
+    )
     usage: Usage | None
 
 
@@ -250,6 +262,31 @@ class Valid(BaseModel):
     """The task would be accepted."""
 
     valid: bool = True
+
+
+class EnvironmentCapabilities(BaseModel):
+    """What an environment can do, the same on every node."""
+
+    elsewhere: bool = Field(description="Tasks may run on another machine than the service.")
+    limits: list[str] = Field(description="The members of `limits` that it enforces by itself.")
+    options: dict[str, str] = Field(description="The members of `environmentOptions`.")
+
+
+class EnvironmentView(BaseModel):
+    """An environment: a place where tasks can run."""
+
+    name: str
+    usable: bool = Field(description="Whether it can be used on this node, now.")
+    why: str | None = Field(description="Why it cannot.")
+    install: str | None = Field(description="What to install or to do.")
+    found: dict[str, Any] = Field(description="What was found: versions and the like.")
+    capabilities: EnvironmentCapabilities | None = Field(description="Null when it is broken.")
+
+
+class EnvironmentsView(BaseModel):
+    """Where tasks can run."""
+
+    environments: list[EnvironmentView]
 
 
 class Success(BaseModel):

@@ -24,6 +24,7 @@ from task_runner.lib.errors import (
     TaskActiveError,
     TaskExistsError,
     TaskNotFoundError,
+    UnreachableError,
     ValidationError,
 )
 
@@ -38,6 +39,7 @@ STATUS_OF: dict[type[Exception], HTTPStatus] = {
     StartLaterError: HTTPStatus.SERVICE_UNAVAILABLE,
     StopError: HTTPStatus.SERVICE_UNAVAILABLE,
     DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+    UnreachableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")

@@ -8,7 +8,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from task_runner import __version__
-from task_runner.api import closing, events, files, logs, machines, node, openapi, problems, tasks
+from task_runner.api import (
+    closing,
+    environments,
+    events,
+    files,
+    logs,
+    machines,
+    node,
+    openapi,
+    problems,
+    tasks,
+)
 from task_runner.api.body_limit import BodyLimit
 from task_runner.api.guard import Guard
 from task_runner.api.overload import Overload
@@ -44,7 +55,7 @@ def create_app() -> FastAPI:
     app.state.settings = settings
     problems.install(app)
     openapi.install(app)
-    for module in (node, machines, tasks, logs, files, events):
+    for module in (node, machines, environments, tasks, logs, files, events):
         app.include_router(module.router, responses=openapi.BAD_REQUEST)
     app.mount("/console", create_console())
     app.add_middleware(Overload)

@@ -15,6 +15,7 @@ import signal
 from contextlib import suppress
 from typing import NamedTuple
 
+from task_runner.environments.base import Capabilities, Usability, refuse_options, verdict
 from task_runner.environments.fork_client import ForkClient, Launch
 from task_runner.environments.work_dir import WorkDir
 from task_runner.lib import registry
@@ -27,6 +28,7 @@ from task_runner.lib.errors import (
 )
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, machine_alive, observe
+from task_runner.lib.outcome import Outcome
 from task_runner.lib.policy import NOTHING, Policy
 from task_runner.lib.process import host
 from task_runner.lib.state import State
@@ -50,6 +52,8 @@ class Entry(NamedTuple):
 
 class MultiprocessEnvironment:
     """Registers, starts, stops and watches tasks; any thread may, and every method blocks."""
+
+    capabilities = Capabilities(elsewhere=False, limits=None)
 
     def __init__(
         self,
@@ -152,7 +156,19 @@ class MultiprocessEnvironment:
             raise TaskNotFoundError(f"there is no task {task_id!r}")
         return directory
 
-    # The same by directory, for the service, which has looked the task up already.
+    # The same by directory, for the service, which has looked the task up already; see base.py.
+
+    @staticmethod
+    def validate(task: Task) -> None:
+        """See Environment: there are no options."""
+        refuse_options(task)
+
+    def admit(self, task: Task) -> None:
+        """See Environment: what is valid can run here."""
+
+    def usability(self) -> Usability:
+        """See Environment."""
+        return Usability(usable=True)
 
     def launch(self, directory: TaskDir) -> Launch:
         """Launch a TaskRunner, to start the task or to go on with it. Raises StartError.
@@ -186,7 +202,9 @@ class MultiprocessEnvironment:
         if trouble is not None:  # the next TaskRunner, should this one be killed, would not know
             raise StopError(f"the stop cannot be noted, ask again: {trouble}") from trouble
 
-    def judge(self, directory: TaskDir, state: State, outcome: str, error: str) -> Observation:
+    def judge(
+        self, directory: TaskDir, state: State, outcome: Outcome, error: str | None
+    ) -> Observation:
         """Pass a verdict on a task that has no result and cannot get one; return how it is now.
 
         Under the lock, so that no TaskRunner begins in the same moment. Whoever is alive, or has
@@ -195,8 +213,8 @@ class MultiprocessEnvironment:
         with directory.keep_out() as alone:
             if alone and _is_hopeless(directory):
                 reach(Step.JUDGE, directory.path)
-                verdict = _verdict(state, outcome, error)
-                create_exclusive(directory.verdict, verdict, self.work_dir.aside(directory))
+                judged = verdict(state, outcome, error)
+                create_exclusive(directory.verdict, judged, self.work_dir.aside(directory))
         return observe(directory)
 
     def tidy(self, directory: TaskDir) -> None:
@@ -264,14 +282,3 @@ def _is_hopeless(directory: TaskDir) -> bool:
     if seen.state is State.CREATED:
         return True
     return seen.state is not State.EXITED and machine_alive(directory, seen.record) is False
-
-
-def _verdict(state: State, outcome: str, error: str) -> dict[str, object]:
-    return {
-        "state": state,
-        "outcome": outcome,
-        "exit_code": None,
-        "error": error,
-        "finished_at": timestamp() if state is State.EXITED else None,
-        "judged_at": timestamp(),
-    }

@@ -67,6 +67,10 @@ class DiskFullError(TaskRunnerError):
     """The disk of the work directory is too full to take another task."""
 
 
+class UnreachableError(TaskRunnerError):
+    """What runs the task elsewhere does not answer for now; it is asked again."""
+
+
 class WorkDirError(TaskRunnerError):
     """The work directory cannot be used."""
 

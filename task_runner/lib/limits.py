@@ -28,6 +28,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "openFiles": (32, 1 << 20),
 }
 """Bytes, cores, processes and threads, descriptors of a process."""
+HELD = frozenset({"memory", "openFiles"})
+"""What can be held anywhere."""
 NO_GROUP = (
     "it takes a control group (cgroup v2) in which the node may make others; see doc/isolation.md"
 )
@@ -71,7 +73,7 @@ def check_held(limits: Mapping[str, float], own_limits: Collection[str] | None, 
         if own_limits is not None:
             if name not in own_limits:
                 raise ValidationError(f"{who!r} cannot hold a task to it", f"limits.{name}")
-        elif name not in {"memory", "openFiles"} | held_by_groups():
+        elif name not in HELD | held_by_groups():
             raise ValidationError(f"it cannot be held here: {NO_GROUP}", f"limits.{name}")
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if own_limits is None and limits.get("openFiles", 0) > most != resource.RLIM_INFINITY:
@@ -99,7 +101,7 @@ def hold(pid: int, limits: Mapping[str, float], name: str) -> str | None:
     for limit, number in (("memory", resource.RLIMIT_DATA), ("openFiles", resource.RLIMIT_NOFILE)):
         if limit in limits and limit not in grouped:
             resource.prlimit(pid, number, (int(limits[limit]), int(limits[limit])))
-    if missing := limits.keys() - grouped.keys() - {"memory", "openFiles"}:
+    if missing := limits.keys() - grouped.keys() - HELD:
         raise OSError(f"the limits {', '.join(sorted(missing))} cannot be held: {NO_GROUP}")
     base = _base()
     if not grouped or base is None:

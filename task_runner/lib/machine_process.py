@@ -43,6 +43,8 @@ WORDS: Mapping[str, type] = {
 """What can be reported; the last two come from isolations. Who runs inside may write anything."""
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 """Python raises exceptions instead; programs it starts get the default, see subprocess."""
+PASSED_ON = ("SLURM", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+"""How the variables begin with which Slurm tells a job what it has got."""
 CODES = range(-(2**31), 2**31)
 """What a machine may return: more is no exit code, and not every reader of JSON can take it."""
 
@@ -199,6 +201,7 @@ def environment_of(task: Task, directory: TaskDir) -> dict[str, str]:
     """Return the environment a machine starts with."""
     return {
         **process.short_environment(),
+        **{name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)},
         "PYTHONUNBUFFERED": "1",
         **task.env,
         "TASK_RUNNER_TASK_ID": directory.task_id,

@@ -21,12 +21,27 @@ ISOLATIONS = {
 }
 """Besides `none`, which is nothing."""
 ISOLATION_ENTRY_POINTS = "task_runner.isolations"
+ENVIRONMENTS = {
+    "multiprocess": "task_runner.environments.multiprocess:MultiprocessEnvironment",
+    "slurm": "task_runner.environments.slurm.environment:SlurmEnvironment",
+}
+ENVIRONMENT_ENTRY_POINTS = "task_runner.environments"
 
 log = logging.getLogger(__name__)
 
 
 def load(name: str, known: Mapping[str, str], group: str) -> Any:
-    """Import the object that `name` stands for and return an instance of it.
+    """Return an instance of the class that `name` stands for; see `find`. Raises LookupError."""
+    found = find(name, known, group)
+    try:
+        return found()
+    except Exception as problem:
+        log.exception("the plug-in %r is broken", name)
+        raise LookupError(f"{name!r} cannot be made: {problem!r}") from problem
+
+
+def find(name: str, known: Mapping[str, str], group: str) -> Any:
+    """Import the object that `name` stands for.
 
     `known` maps names to `module:attribute`; another name is looked up among the installed entry
     points of `group`. Raises LookupError when there is none, or when it cannot be imported: a
@@ -40,7 +55,7 @@ def load(name: str, known: Mapping[str, str], group: str) -> Any:
         raise LookupError(f"there is no {name!r}; there are: {names}")
     module, _, attribute = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)()
+        return getattr(importlib.import_module(module), attribute)
     except Exception as problem:
         if isinstance(problem, OSError) and problem.errno in SHORTAGES:  # nothing is wrong with it
             raise
@@ -55,7 +70,7 @@ def isolation_of(name: str) -> "Isolation":
 
 
 def names_of(known: Mapping[str, str], group: str) -> Iterable[str]:
-    """Return every name that `load` would try: ours and the installed ones."""
+    """Return every name that `find` would try: ours and the installed ones."""
     return {*known, *_entry_points(group)}
 
 

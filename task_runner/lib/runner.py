@@ -49,10 +49,20 @@ class TaskRunner:
     nothing to do. So a task is started at most once, and never forgotten.
     """
 
-    def __init__(self, directory: TaskDir, mirrors: tuple[int, int] | None = None) -> None:
-        """Prepare for a directory; `mirrors` are descriptors that show stdout and stderr live."""
+    def __init__(
+        self,
+        directory: TaskDir,
+        mirrors: tuple[int, int] | None = None,
+        ends_at: float = FOREVER,
+    ) -> None:
+        """Prepare for a directory; `mirrors` are descriptors that show stdout and stderr live.
+
+        `ends_at` (on the clock of `since_boot`) is when somebody else will end all of it: a task
+        that is not over by then has its time-out so early that its grace period fits in.
+        """
         self.directory = directory
         self._mirrors = mirrors or (None, None)
+        self._ends_at = ends_at
         self._signals: set[int] = set()
         self._stop: Outcome | None = None
         self._ended = False
@@ -212,7 +222,8 @@ class TaskRunner:
         self._machine = machine
         self._grace_period = task.grace_period
         self._limits = task.limits
-        self._timeout_at = _timeout_at(task, machine.identity)
+        own_timeout = _timeout_at(task, machine.identity)
+        self._timeout_at = min(own_timeout, self._ends_at - task.grace_period)
         self._heartbeat_at = since_boot() + HEARTBEAT
 
     def _guard(self) -> None:

@@ -40,6 +40,7 @@ class Task(NamedTuple):
     name: str | None = None
     labels: Mapping[str, str] = {}
     environment: str = "multiprocess"
+    environment_options: Mapping[str, Json] = {}
     isolation: str = "none"
     isolation_options: Mapping[str, Json] = {}
     limits: Mapping[str, Json] = {}
@@ -63,6 +64,7 @@ class Task(NamedTuple):
 
 WIRE_NAMES = {
     "task_id": "taskId",
+    "environment_options": "environmentOptions",
     "isolation_options": "isolationOptions",
     "grace_period": "gracePeriod",
     "rerun_of": "rerunOf",
@@ -75,15 +77,19 @@ FIELDS = {WIRE_NAMES.get(name, name): name for name in Task._fields}
 def task_from_dict(fields: Mapping[str, Json], policy: Policy = NOTHING) -> Task:
     """Make a task of a JSON object with the names of the API, and check all of it.
 
-    The machine's own rules for `parameters` are checked too, and those of the isolation for its
-    options; `policy` is what they may ask for. Raises ValidationError.
+    The machine's own rules for `parameters` are checked too, and those of the environment and the
+    isolation for their options; `policy` is what they may ask for. Raises ValidationError.
     """
     task = _from_fields(normalized(fields) if isinstance(fields, dict) else fields)
     _check(task)
     machine = _machine_of(task)
     _let_check("machine", lambda: machine.validate(task))
     _check_json(task.parameters, "parameters")
-    _check_isolation(task, policy)
+    environment = _environment_of(task)
+    check_object(task.environment_options, "environmentOptions")
+    _check_json(task.environment_options, "environmentOptions")
+    _let_check("environment", lambda: environment.validate(task))
+    _check_isolation(task, policy, environment.capabilities)
     return task
 
 
@@ -98,26 +104,40 @@ def _let_check(field: str, check: Callable[[], None]) -> None:
         raise ValidationError(f"the {field} could not check it: {problem!r}", field) from problem
 
 
-def _check_isolation(task: Task, policy: Policy) -> None:
+def _check_isolation(task: Task, policy: Policy, environment: Any) -> None:
+    """Check isolation and limits; `environment` is what the environment says it can do."""
     field = "isolationOptions"
-    if not isinstance(task.isolation_options, dict):
-        raise ValidationError("it must be an object", field)
+    check_object(task.isolation_options, field)
     _check_json(task.isolation_options, field)
     if task.isolation == "none":
         for name in task.isolation_options:
             raise no_such_field(name, f"{field}.")
-        check_held(task.limits, None, "none")
+        check_held(task.limits, environment.limits, task.environment)
         return
     try:
         isolation = registry.isolation_of(task.isolation)
     except LookupError as problem:
         raise ValidationError(f"unknown isolation: {problem}", "isolation") from problem
     _let_check("isolation", lambda: isolation.validate(task, policy))
-    check_held(task.limits, isolation.own_limits, task.isolation)
+    if isolation.own_limits is None:
+        check_held(task.limits, environment.limits, task.environment)
+    else:
+        check_held(task.limits, isolation.own_limits, task.isolation)
+    if environment.elsewhere:
+        return  # what is in the way there shows there
     obstacle = isolation.obstacle()
     if obstacle is not None:
         detail = f"{task.isolation!r} cannot be used here: {obstacle.reason}. {obstacle.remedy}"
         raise ValidationError(detail, "isolation")
+
+
+def _environment_of(task: Task) -> Any:
+    try:
+        return registry.find(
+            task.environment, registry.ENVIRONMENTS, registry.ENVIRONMENT_ENTRY_POINTS
+        )
+    except LookupError as problem:
+        raise ValidationError(f"unknown environment: {problem}", "environment") from problem
 
 
 def _machine_of(task: Task) -> Any:
@@ -186,8 +206,7 @@ def _check(task: Task) -> None:
 
 
 def _check_execution(task: Task) -> None:
-    if task.environment != "multiprocess":
-        raise ValidationError("only 'multiprocess' is implemented", "environment")
+    _text(task.environment, "environment")
     _text(task.isolation, "isolation")
     if task.timeout is not None:
         _seconds(task.timeout, "timeout")
@@ -279,9 +298,14 @@ def _match(value: Json, pattern: str, field: str) -> None:
         raise ValidationError(f"it must match {pattern}", field)
 
 
-def _mapping(value: Json, field: str) -> None:
+def check_object(value: Json, field: str) -> None:
+    """Check that it is a JSON object. Raises ValidationError."""
     if not isinstance(value, dict):
         raise ValidationError("it must be an object", field)
+
+
+def _mapping(value: Json, field: str) -> None:
+    check_object(value, field)
     for key, item in value.items():
         check_argument(key, field)
         check_argument(item, field)

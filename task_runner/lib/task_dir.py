@@ -45,6 +45,7 @@ class TaskDir:
         self.path = path
         self.task_id = task_id
         self.task = f"{path}/task.json"
+        self.handle = f"{path}/handle.json"
         self.stop = f"{path}/stop.json"
         self.verdict = f"{path}/verdict.json"
         self.lock = f"{path}/lock"

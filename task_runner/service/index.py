@@ -27,6 +27,7 @@ class Row(NamedTuple):
     asked: Mapping[str, Any]
     record: Mapping[str, Any]
     created_at: str
+    place: Mapping[str, Any] | None = None
 
 
 class Event(NamedTuple):
@@ -127,6 +128,13 @@ class Index:
             return [] if self._max_running is None else self._claim_waiting(connection)
 
         return await self._database.write(operation)
+
+    async def set_place(self, task_id: str, place: Mapping[str, Any]) -> None:
+        """Note what its environment says of a task."""
+        values = (json.dumps(place), task_id)
+        await self._database.write(
+            lambda connection: connection.execute(SQL["set_place"], values).rowcount
+        )
 
     async def claim_waiting(self) -> list[str]:
         """Claim as many waiting tasks as there are free slots, the most important ones first."""
@@ -316,6 +324,7 @@ def _row(row: sqlite3.Row) -> Row:
         asked=json.loads(row["asked"]),
         record=json.loads(row["record"]),
         created_at=row["created_at"],
+        place=json.loads(row["place"] or "null"),
     )
 
 

@@ -15,6 +15,7 @@ CREATE TABLE tasks (
     created_at TEXT NOT NULL,
     asked TEXT NOT NULL,                    -- JSON: what was asked for, without parameters and env
     record TEXT NOT NULL,                   -- JSON: the status file as it was last seen
+    place TEXT,                             -- JSON: what the environment says of it, when it runs elsewhere
     outcome TEXT,                           -- of the record, as is the exit code
     exit_code INTEGER,
     finished_at TEXT                        -- NULL: it is not over
@@ -92,6 +93,9 @@ WHERE task_id = :task_id AND over = 0;
 UPDATE tasks SET state = :state, record = :record, outcome = :outcome, exit_code = :exit_code,
                  over = 1, owner = NULL, finished_at = :finished_at
 WHERE task_id = :task_id AND (over = 0 OR state = 'lost') AND state != 'exited';
+
+-- name: set_place
+UPDATE tasks SET place = ? WHERE task_id = ?;
 
 -- name: remove
 DELETE FROM tasks WHERE task_id = ?;

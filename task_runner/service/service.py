@@ -16,6 +16,7 @@ from task_runner.lib.errors import (
     TaskActiveError,
     TaskExistsError,
     TaskNotFoundError,
+    UnreachableError,
     ValidationError,
 )
 from task_runner.lib.fault_points import Step, reach
@@ -28,6 +29,7 @@ from task_runner.service.archive import pack
 from task_runner.service.beneath import Entry, OpenFile, Parts, Tree
 from task_runner.service.capacity import Capacity, raise_open_files, thread_count
 from task_runner.service.changes import Changes
+from task_runner.service.environments import LOCAL, Environments
 from task_runner.service.file_list import list_files
 from task_runner.service.follower import Followers
 from task_runner.service.index import Index, Page, Row
@@ -63,8 +65,9 @@ class TaskService:
         raise_open_files()
         self._threads = start_threads(thread_count(), "service")
         self._max_output = settings.max_output
-        self._environment = MultiprocessEnvironment(settings.work_dir, policy=_policy(settings))
-        work_dir = self._environment.work_dir
+        local = MultiprocessEnvironment(settings.work_dir, policy=_policy(settings))
+        self._environments = Environments(local, settings.environments)
+        self._work_dir = work_dir = local.work_dir
         self._policy = work_dir.policy
         path = settings.index_path or f"{work_dir.path}/index.sqlite"
         self.index = Index(path, work_dir.owner, settings.max_running)
@@ -74,7 +77,7 @@ class TaskService:
         if self.index.damage is not None:
             self._set_aside.note(*self.index.damage)
         self._watcher = Watcher(
-            self._environment, self.index, self.changes, self._set_aside, self._threads
+            self._environments, self.index, self.changes, self._set_aside, self._threads
         )
         self._recovery = Recovery(work_dir, self.index, self._watcher, self.changes, self._threads)
         limits = Limits(settings.retain_seconds, settings.retain_count, settings.retain_bytes)
@@ -111,7 +114,7 @@ class TaskService:
         self._log_threads.shutdown()
         self._searchers.shutdown()
         self.index.close()
-        self._environment.close()
+        self._environments.close()
 
     async def set_aside(self) -> list[dict[str, str]]:
         """Return `path` and `reason` of what is in the work directory and cannot be used."""
@@ -129,22 +132,21 @@ class TaskService:
         try:
             directory, asked = await in_thread(self._threads, self._accept, fields)
         except TaskExistsError:
-            return await self._submit_again(task_from_dict(fields, self._policy))
+            return await self._submit_again(self._task_of(fields))
         # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
-        work_dir = self._environment.work_dir
-        synced = asyncio.ensure_future(patiently(self._threads, work_dir.sync, directory))
+        synced = asyncio.ensure_future(patiently(self._threads, self._work_dir.sync, directory))
         synced.add_done_callback(lambda done: done.cancelled() or done.exception())
         state = State.CREATED
         if await self._add(directory, asked):
-            state = await self._start(directory)
+            state = await self._start(directory, asked["environment"])
         await synced
         reach(Step.ANSWER, directory.path)
         return directory.task_id, state
 
-    async def _start(self, directory: TaskDir) -> State:
+    async def _start(self, directory: TaskDir, environment: str) -> State:
         """Start a new task, or take it back; what can be done neither way waits."""
         try:
-            return await self._watcher.start(directory.task_id)
+            return await self._watcher.start(directory.task_id, environment)
         except StartLaterError:
             self.capacity.refused["start"] += 1
             if await self._take_back(directory):
@@ -156,7 +158,7 @@ class TaskService:
     async def _take_back(self, directory: TaskDir) -> bool:
         """Remove a task that is not started; False when it cannot be, and so is to run."""
         try:
-            await in_thread(self._threads, self._environment.remove, directory)
+            await in_thread(self._threads, self._environments.local.remove, directory)
         except (TaskActiveError, OSError, ValueError) as problem:
             log.warning("%s cannot be started yet, it waits: %s", directory.task_id, problem)
             return False
@@ -166,11 +168,15 @@ class TaskService:
 
     def _accept(self, fields: dict[str, Any]) -> tuple[TaskDir, dict[str, Any]]:
         """Check a task, which for a long script takes a while, and make its directory."""
-        task = self._checked(fields)
-        return self._environment.work_dir.create(task, max_output=self._max_output)
+        return self._work_dir.create(self._checked(fields), max_output=self._max_output)
+
+    def _task_of(self, fields: dict[str, Any]) -> Task:
+        """Make the task, with the settings' defaults. Raises ValidationError."""
+        return task_from_dict({"environment": self.settings.environment, **fields}, self._policy)
 
     def _checked(self, fields: dict[str, Any]) -> Task:
-        task = task_from_dict(fields, self._policy)
+        task = self._task_of(fields)
+        self._environments.admit(task)
         most, wanted = self._max_output, task.max_output
         if most is not None and wanted is not None and wanted > most:
             raise ValidationError(f"it must be at most {most}: the setting max_output", "maxOutput")
@@ -181,7 +187,7 @@ class TaskService:
         try:
             return await self.index.add(asked, Observation(State.CREATED, {}))
         except sqlite3.Error:
-            await patiently(self._threads, self._environment.work_dir.remove, directory)
+            await patiently(self._threads, self._work_dir.remove, directory)
             raise
 
     async def check(self, fields: dict[str, Any]) -> None:
@@ -201,6 +207,10 @@ class TaskService:
         if stored is None:
             raise TaskNotFoundError(f"there is no task {task_id!r}")
         return await self.submit(fields_of_rerun(task_id, stored, changes))
+
+    async def environments(self) -> list[dict[str, Any]]:
+        """Return every environment there is, and whether it can be used here."""
+        return await in_thread(self._threads, self._environments.views)
 
     async def machines(self) -> list[dict[str, Any]]:
         """Return every machine that a task can name."""
@@ -293,7 +303,7 @@ class TaskService:
         if not row.over:
             claimed = await self.index.claim(task_id)
             directory = self.directory(task_id)
-            await in_thread(self._threads, self._environment.ask_to_stop, directory)
+            await self._ask_to_stop(directory, row.asked.get("environment", LOCAL))
             seen = await in_thread(self._threads, observe, directory)
             if not seen.state.is_over and seen.state is not State.CREATED:
                 await self.index.change(task_id, seen)
@@ -302,18 +312,31 @@ class TaskService:
                 await self._watcher.resume(task_id)
         return await self.view(task_id, 0 if row.over else STOP_PATIENCE)
 
+    async def _ask_to_stop(self, directory: TaskDir, environment: str) -> None:
+        """Ask for a stop; what cannot be reached now is asked again by those who watch."""
+        ask = self._environments.of(environment).ask_to_stop
+        try:
+            await in_thread(self._threads, ask, directory)
+        except UnreachableError as problem:
+            log.warning("%s is yet to be stopped: %s", directory.task_id, problem)
+        self._watcher.hurry(environment)
+
     async def delete(self, task_id: str) -> None:
         """Remove a task that is over, with all its files.
 
         Raises TaskNotFoundError, TaskActiveError.
         """
-        if not (await self.row(task_id)).over:
+        row = await self.row(task_id)
+        if not row.over:
             raise TaskActiveError(f"{task_id} is not over; stop it first")
         await self._remove(task_id)
 
     async def _remove(self, task_id: str) -> None:
+        row = await self.index.get(task_id)
+        environment = LOCAL if row is None else row.asked.get("environment", LOCAL)
         try:
-            await in_thread(self._threads, self._environment.remove, self.directory(task_id))
+            remove = self._environments.of(environment).remove
+            await in_thread(self._threads, remove, self.directory(task_id))
         except FileNotFoundError:  # somebody else was faster, or died halfway
             log.info("the directory of %s is gone already", task_id)
         reach(Step.FORGET, self.directory(task_id).path)

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     """Where the tasks live."""
     index_path: str | None = None
     """Where the index lives; needed when the work directory is on a network file system."""
+    environment: str = "multiprocess"
+    """Where tasks run that do not say it."""
+    environments: dict[str, dict[str, Any]] = {}
+    """The configuration of each environment, by its name; see doc/environments.md."""
     max_running: Annotated[int, Field(ge=1)] | None = None
     """How many tasks may run at a time; the others wait, by priority, then age."""
     max_output: Annotated[int, Field(ge=0, le=MAX_BYTES)] | None = None

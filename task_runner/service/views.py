@@ -56,6 +56,7 @@ def full_view(row: Row, stored: Mapping[str, Any] | None = None) -> dict[str, An
         **(_parameters_view(stored) if stored is not None else {}),
         **{wire: row.record.get(name) for name, wire in STATUS_FILE_NAMES.items()},
         "stop": stop and {"reason": stop.get("reason"), "at": stop.get("at")},
+        "environmentStatus": row.place,
         "usage": usage and {wire: usage.get(name) for name, wire in USAGE_NAMES.items()},
     }
 

@@ -1,7 +1,8 @@
 """Watches the tasks of this worker: starts them, sees their end at once, goes on with orphans.
 
 A pidfd per TaskRunner stands in the event loop. It works on processes that are not our children,
-so after a restart the tasks that are found are watched like those that are started.
+so after a restart the tasks that are found are watched like those that are started. What runs in
+another environment than this machine is passed on to `elsewhere.py`.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from task_runner.environments.multiprocess import MultiprocessEnvironment
+from task_runner.environments.base import RemoteEnvironment
 from task_runner.lib.errors import StartError, StartLaterError
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, machine_alive, observe
@@ -20,6 +21,8 @@ from task_runner.lib.output import hold_fifo
 from task_runner.lib.state import State
 from task_runner.lib.task_dir import PREFIX, TaskDir, sync_file
 from task_runner.service.changes import Changes
+from task_runner.service.elsewhere import Elsewhere
+from task_runner.service.environments import LOCAL, Environments
 from task_runner.service.index import Index
 from task_runner.service.set_aside import SetAside
 from task_runner.service.threads import in_thread
@@ -51,14 +54,16 @@ class Watcher:
 
     def __init__(
         self,
-        environment: MultiprocessEnvironment,
+        environments: Environments,
         index: Index,
         changes: Changes,
         set_aside: SetAside,
         threads: ThreadPoolExecutor,
     ) -> None:
         """Watch nothing yet."""
-        self._environment = environment
+        self._environments = environments
+        self._environment = environments.local
+        self._elsewhere: dict[str, Elsewhere] = {}
         self._index = index
         self._changes = changes
         self.set_aside = set_aside
@@ -70,18 +75,24 @@ class Watcher:
     @property
     def watched(self) -> list[str]:
         """The tasks that run and are watched by this worker."""
-        return list(self._watched)
+        return [*self._watched, *(i for other in self._elsewhere.values() for i in other.watched)]
+
+    def _is_watched(self, task_id: str) -> bool:
+        return task_id in self._watched or any(task_id in i for i in self._elsewhere.values())
 
     def directory(self, task_id: str) -> TaskDir:
         """Return the directory of a task."""
         return TaskDir.of(self._environment.work_dir.path, task_id)
 
-    async def start(self, task_id: str) -> State:
+    async def start(self, task_id: str, environment: str = LOCAL) -> State:
         """Start a task that this worker has claimed; return its state right after.
 
         Raises StartLaterError when it cannot be started now: it stays as it is, and claimed.
         """
         directory = self.directory(task_id)
+        if environment != LOCAL:
+            self._in(environment).begin(directory)
+            return State.CREATED
         try:
             launch = await in_thread(self._threads, self._environment.launch, directory)
         except StartLaterError:  # nothing is wrong with the task
@@ -91,7 +102,7 @@ class Watcher:
             return await self._judge(directory, State.EXITED, Outcome.ERROR, str(problem))
         if launch.record is None:  # another TaskRunner got the lock first
             os.close(launch.pidfd)
-            self._spawn(self.resume(task_id))
+            self._spawn(self.resume(task_id, LOCAL))
             return State.RUNNING
         if "finished_at" in launch.record:
             os.close(launch.pidfd)
@@ -105,22 +116,54 @@ class Watcher:
         self._watch(task_id, launch.pidfd)
         return seen.state
 
-    async def resume(self, task_id: str) -> None:
+    def _in(self, name: str) -> Elsewhere:
+        """Return who watches what runs in an environment. Raises StartError."""
+        if name not in self._elsewhere:
+            environment = self._environments.of(name)
+            if not isinstance(environment, RemoteEnvironment):
+                raise StartError(f"the environment {name!r} is no RemoteEnvironment")
+            self._elsewhere[name] = Elsewhere(environment, self._index, self._changes, self._finish)
+        return self._elsewhere[name]
+
+    def hurry(self, environment: str) -> None:
+        """Look soon at what runs in an environment: something is about to show."""
+        if environment in self._elsewhere:
+            self._elsewhere[environment].hurry()
+
+    async def resume(self, task_id: str, environment: str | None = None) -> None:
         """Find out how far a task is, and go on from there."""
-        if task_id in self._watched or task_id in self._busy:
+        if self._is_watched(task_id) or task_id in self._busy:
             return
         self._busy.add(task_id)
         try:
-            await self._resume(self.directory(task_id))
+            if environment is None:
+                environment = await self._environment_of(task_id)
+            if environment == LOCAL:
+                await self._resume(self.directory(task_id))
+            else:
+                await self._resume_elsewhere(self.directory(task_id), environment)
             self.set_aside.clear(f"{PREFIX}{task_id}")
         except StartLaterError as problem:
             log.warning("%s; it is tried again", problem)
+        except StartError as problem:  # as of a plug-in that was removed
+            log.error("%s; %s is left alone", problem, task_id)
         except FileNotFoundError:
             await self._index.remove(task_id)
         except (ValueError, OSError) as problem:
             self.set_aside.note(f"{PREFIX}{task_id}", problem)
         finally:
             self._busy.discard(task_id)
+
+    async def _environment_of(self, task_id: str) -> str:
+        row = await self._index.get(task_id)
+        return LOCAL if row is None else str(row.asked.get("environment", LOCAL))
+
+    async def _resume_elsewhere(self, directory: TaskDir, environment: str) -> None:
+        seen: Observation = await in_thread(self._threads, observe, directory)
+        if seen.state is State.EXITED or "judged_at" in seen.record:
+            await self._finish(directory, seen)
+        else:
+            self._in(environment).begin(directory)
 
     async def _resume(self, directory: TaskDir) -> None:
         seen: Observation = await in_thread(self._threads, observe, directory)
@@ -205,7 +248,7 @@ class Watcher:
 
     async def _resume_after(self, watch: Watch, task_id: str) -> None:
         try:
-            await self.resume(task_id)
+            await self.resume(task_id, LOCAL)
         finally:
             watch.close()
 
@@ -240,7 +283,7 @@ class Watcher:
     def go_on_with(self, task_ids: list[str]) -> None:
         """Start, or go on watching, tasks that this worker has claimed."""
         for task_id in task_ids:
-            if task_id not in self._watched:
+            if not self._is_watched(task_id):
                 self._spawn(self.resume(task_id))
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
@@ -255,13 +298,15 @@ class Watcher:
 
     async def close(self) -> None:
         """Stop watching; the tasks go on."""
-        for task_id in self.watched:
+        for task_id in list(self._watched):
             watch = self._watched.pop(task_id)
             asyncio.get_running_loop().remove_reader(watch.pidfd)
             watch.close()
         for job in list(self._jobs):
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        for elsewhere in self._elsewhere.values():
+            await elsewhere.close()
 
 
 def _sync_result(directory: TaskDir, seen: Observation) -> None:

@@ -65,6 +65,7 @@ KNOWN = [
     (errors.StartLaterError("told"), 503, "Service Unavailable"),
     (errors.StopError("told"), 503, "Service Unavailable"),
     (errors.DiskFullError("told"), 507, "Insufficient Storage"),
+    (errors.UnreachableError("told"), 503, "Service Unavailable"),
     (errors.ValidationError("told"), 400, "Bad Request"),
     (HTTPException(418, "told"), 418, "I'm a Teapot"),
 ]

@@ -12,6 +12,8 @@ from task_runner.service.settings import DEFAULT_WORK_DIR, Settings
 VALUES: list[tuple[str, str, Any]] = [
     ("work_dir", "/srv/tasks", "/srv/tasks"),
     ("index_path", "/srv/index", "/srv/index"),
+    ("environment", "slurm", "slurm"),
+    ("environments", '{"slurm": {"settle": 5}}', {"slurm": {"settle": 5}}),
     ("max_running", "3", 3),
     ("max_output", "0", 0),
     ("min_free_bytes", "0", 0),
@@ -51,6 +53,8 @@ def test_defaults() -> None:
     assert Settings().model_dump() == {
         "work_dir": DEFAULT_WORK_DIR,
         "index_path": None,
+        "environment": "multiprocess",
+        "environments": {},
         "max_running": None,
         "max_output": None,
         "min_free_bytes": 256 << 20,

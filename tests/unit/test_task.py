@@ -25,6 +25,7 @@ FULL: dict[str, Any] = {
     "name": "nächtlicher Lauf",
     "labels": {"team": "blue", "empty": ""},
     "environment": "multiprocess",
+    "environmentOptions": {},
     "isolation": "none",
     "isolationOptions": {},
     "limits": {"memory": 1 << 30, "openFiles": 100},

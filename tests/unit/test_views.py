@@ -13,6 +13,7 @@ ASKED = {
     "name": None,
     "labels": {"team": "blue"},
     "environment": "multiprocess",
+    "environmentOptions": {},
     "isolation": "none",
     "isolationOptions": {},
     "limits": {"memory": 1 << 30},
@@ -66,6 +67,7 @@ LATER = [
     "stderrSize",
     "stderrDropped",
     "stop",
+    "environmentStatus",
     "usage",
 ]
 
@@ -84,6 +86,7 @@ def test_everything_that_is_known() -> None:
     assert view == {
         **ASKED,
         "state": "exited",
+        "environmentStatus": None,
         "startedAt": RECORD["started_at"],
         "updatedAt": RECORD["updated_at"],
         "finishedAt": RECORD["finished_at"],

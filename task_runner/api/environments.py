@@ -1,0 +1,19 @@
+"""Where tasks can run."""
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from task_runner.api.dependencies import Service
+from task_runner.api.models import EnvironmentsView
+
+router = APIRouter(prefix="/v1/environments", tags=["environments"])
+
+
+@router.get("", response_model=EnvironmentsView)
+async def environments(service: Service) -> Response:
+    """List every environment, ours and installed ones: what it can do, and whether it can here.
+
+    When it cannot, `why` says so, and `install` what helps. What is found out is remembered for
+    some seconds.
+    """
+    return JSONResponse({"environments": await service.environments()})
