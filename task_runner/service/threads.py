@@ -21,8 +21,12 @@ def start_threads(count: int, name: str) -> ThreadPoolExecutor:
     """
     threads = ThreadPoolExecutor(count, name)
     together = threading.Barrier(count + 1)  # a thread that was free would be used again
-    for _ in range(count):
-        threads.submit(together.wait)
+    try:
+        for _ in range(count):
+            threads.submit(together.wait)
+    except RuntimeError:
+        together.abort()  # else those that have begun would wait for ever
+        raise
     together.wait()
     return threads
 

@@ -128,6 +128,20 @@ print("done")
     assert done.stdout == b"done\n"
 
 
+def test_without_room_for_the_threads_nobody_waits_for_ever() -> None:
+    limits = ["setpriv", "--ruid", "54322", "--bounding-set=-sys_admin,-sys_resource"]
+    code = """
+from task_runner.service.threads import start_threads
+try:
+    start_threads(9, "x")
+except RuntimeError as problem:
+    print(problem)
+"""
+    command = [*limits, "prlimit", "--nproc=4", sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    assert b"start new thread" in done.stdout
+
+
 def test_what_is_done_patiently() -> None:
     threads = start_threads(1, "x")
     problems: list[OSError] = [BlockingIOError(11, "again"), OSError(24, "too many open files")]
