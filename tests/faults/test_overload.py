@@ -106,7 +106,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(disk)], check=True)
     yield disk
     kill_all_of(disk)
-    subprocess.run(["umount", str(disk)], check=True)
+    unmount = ["umount", "--quiet", str(disk)]  # the killed take a moment to let go of it
+    wait_until(lambda: subprocess.run(unmount, capture_output=True, check=False).returncode == 0)
 
 
 def test_the_floor_of_free_space(disk: Path) -> None:
