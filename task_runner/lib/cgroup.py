@@ -47,7 +47,8 @@ def _is_ours(base: str, own: str | None) -> bool:
     if base == own:
         return True
     try:
-        groups = [entry.path for entry in os.scandir(base) if entry.is_dir()]
+        with os.scandir(base) as entries:
+            groups = [entry.path for entry in entries if entry.is_dir()]
     except OSError:
         return False
     return all(path == own or os.path.basename(path).startswith(PREFIX) for path in groups)

@@ -29,6 +29,7 @@ from task_runner.service.archive import pack
 from task_runner.service.beneath import Entry, OpenFile, Parts, Tree
 from task_runner.service.capacity import Capacity, raise_open_files, thread_count
 from task_runner.service.changes import Changes
+from task_runner.service.defaults import with_defaults
 from task_runner.service.environments import LOCAL, Environments
 from task_runner.service.file_list import list_files
 from task_runner.service.follower import Followers
@@ -172,7 +173,8 @@ class TaskService:
 
     def _task_of(self, fields: dict[str, Any]) -> Task:
         """Make the task, with the settings' defaults. Raises ValidationError."""
-        return task_from_dict({"environment": self.settings.environment, **fields}, self._policy)
+        given = with_defaults(fields, self.settings.task_defaults)
+        return task_from_dict({"environment": self.settings.environment, **given}, self._policy)
 
     def _checked(self, fields: dict[str, Any]) -> Task:
         task = self._task_of(fields)

@@ -14,6 +14,7 @@ from pydantic_settings import (
 )
 
 from task_runner.lib.task import MAX_BYTES
+from task_runner.service.defaults import Defaulted
 
 DEFAULT_WORK_DIR = "/var/lib/tessia-mesh/task_runner"
 CONF = "TASK_RUNNER_CONF"
@@ -60,6 +61,8 @@ class Settings(BaseSettings):
     """Where a sandbox or container may be given read access, each with everything below it."""
     allowed_writable: list[AbsolutePath] = []
     """Where it may be given write access."""
+    task_defaults: dict[Defaulted, Any] = {}
+    """What a task gets when it says nothing of it: `isolation`, `limits` and options."""
     retain_seconds: Annotated[float, Field(ge=0)] | None = None
     """Seconds after its end at which a task is removed."""
     retain_count: Annotated[int, Field(ge=0)] | None = None

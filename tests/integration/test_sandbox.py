@@ -17,6 +17,7 @@ from task_runner.lib.errors import ValidationError
 from task_runner.lib.policy import Policy
 from task_runner.lib.state import State
 from task_runner.lib.task import Task, task_from_dict
+from tests.node import running_node
 from tests.task_processes import is_running, kill_all_of, processes_of
 from tests.tasks import begin, echo, ending, finish, output_of, record_of, run, script, stop
 from tests.waiting import wait_until
@@ -288,6 +289,16 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = "[task_runner.isolations]\nbroken = broken_sandbox:Broken\n"
     (info / "entry_points.txt").write_text(entry)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site")])
+
+
+def test_a_sandbox_can_be_the_default_of_a_node(tmp_path: Path) -> None:
+    defaults = '{"isolation": "sandbox", "isolationOptions": {"network": true}}'
+    with running_node(tmp_path / "work", TASK_RUNNER_TASK_DEFAULTS=defaults) as node:
+        usual, other = node.sh("echo $$"), node.sh("echo $$", isolation="none")
+        assert node.result(usual)["isolationOptions"] == {"network": True}
+        assert (node.result(other)["isolation"], node.output(usual)) == ("none", "2\n")
+        first = node.sh("true", taskId="mine")
+        assert node.sh("true", taskId="mine") == first
 
 
 @pytest.mark.usefixtures("broken")
