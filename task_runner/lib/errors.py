@@ -51,6 +51,10 @@ class TaskActiveError(TaskRunnerError):
     """The task is not over yet; stop it first."""
 
 
+class TaskDamagedError(TaskRunnerError):
+    """What was stored of the task was damaged from outside."""
+
+
 class StartError(TaskRunnerError):
     """The task could not be started."""
 

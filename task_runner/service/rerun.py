@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from task_runner.lib.errors import ValidationError
+from task_runner.lib.limits import OTHER_NAMES
 from task_runner.lib.task import FOUND_OUT, Json
 
 OF_ITS_OWN = (*FOUND_OUT, "taskId", "rerunOf")
@@ -19,6 +20,9 @@ def fields_of_rerun(
     ValidationError when the original has none of that name.
     """
     fields = {name: value for name, value in stored.items() if name not in OF_ITS_OWN}
+    for limit, field in OTHER_NAMES.items():
+        if limit in (changes.get("limits") or ()):
+            fields.pop(field, None)  # as which it is stored
     fields |= {**changes, "rerunOf": task_id}
     fields["env"] = _env(fields.get("env"), stored.get("env"), "env")
     parameters, old = fields.get("parameters"), stored.get("parameters")

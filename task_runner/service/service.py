@@ -14,6 +14,7 @@ from task_runner.lib.clock import since_boot
 from task_runner.lib.errors import (
     StartLaterError,
     TaskActiveError,
+    TaskDamagedError,
     TaskExistsError,
     TaskNotFoundError,
     UnreachableError,
@@ -202,10 +203,13 @@ class TaskService:
         """Submit a task once more, with what `changes` says; see `fields_of_rerun`.
 
         It does not matter whether the original is over. Returns like `submit`, and raises the
-        same; TaskNotFoundError when there is no such task, ValueError when it is damaged.
+        same; TaskNotFoundError when there is no such task, TaskDamagedError.
         """
         await self._known(task_id)
-        stored = await in_thread(self._threads, read_json, self.directory(task_id).task)
+        try:
+            stored = await in_thread(self._threads, read_json, self.directory(task_id).task)
+        except ValueError as problem:
+            raise TaskDamagedError(f"it cannot be run again: {problem}") from problem
         if stored is None:
             raise TaskNotFoundError(f"there is no task {task_id!r}")
         return await self.submit(fields_of_rerun(task_id, stored, changes))

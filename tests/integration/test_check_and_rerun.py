@@ -115,3 +115,21 @@ def test_a_wrong_rerun_is_refused_and_leaves_nothing(node: Node) -> None:
         assert node.http.post(url, content=content, headers=headers).status_code == 400
     assert node.http.post("/v1/tasks/nope/rerun").status_code == 404
     assert list(node.states()) == [first]
+
+
+def test_a_limit_replaces_the_field_as_which_it_is_stored(node: Node) -> None:
+    first = node.sh("true", limits={"runTime": 5, "output": 1000, "openFiles": 100})
+    view = node.view(rerun(node, first, {"limits": {"runTime": 9}}))
+    assert (view["timeout"], view["maxOutput"], view["limits"]) == (9, 1000, {})
+    view = node.view(rerun(node, first))
+    assert (view["timeout"], view["maxOutput"], view["limits"]) == (5, 1000, {"openFiles": 100})
+    both = {"limits": {"runTime": 9}, "timeout": 9}
+    assert node.http.post(f"/v1/tasks/{first}/rerun", json=both).status_code == 400
+
+
+def test_a_damaged_task_is_not_run_again(node: Node) -> None:
+    first = node.sh("true")
+    node.result(first)
+    (node.directory(first) / "task.json").write_text("{half")
+    answer = node.http.post(f"/v1/tasks/{first}/rerun")
+    assert (answer.status_code, "is damaged" in answer.json()["detail"]) == (409, True)

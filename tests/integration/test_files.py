@@ -14,6 +14,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from task_runner.lib.task_dir import TaskDir
+from task_runner.service.readers import nobody_reads
 from tests.node import Json, Node
 from tests.waiting import wait_until
 
@@ -428,6 +430,14 @@ def test_slow_clients_of_archives_keep_nobody_waiting(node: Node) -> None:
             url = f"http://127.0.0.1:{node.port}/v1/tasks/{task}/files.tar.gz"
             stack.enter_context(httpx2.stream("GET", url, timeout=60))
         assert node.log_of(node.submit(parameters=["ECHO hi"]), follow=True) == b"hi\n"
+        with nobody_reads(TaskDir.of(str(node.work_dir), task)) as alone:
+            assert not alone  # so that it is not removed for its age meanwhile
+    wait_until(lambda: is_free(node, task))
+
+
+def is_free(node: Node, task: str) -> bool:
+    with nobody_reads(TaskDir.of(str(node.work_dir), task)) as alone:
+        return alone
 
 
 def test_odd_requests(node_for_all: Node, task: str) -> None:

@@ -60,6 +60,7 @@ KNOWN = [
     (errors.NoSuchFileError("told"), 404, "Not Found"),
     (errors.TaskExistsError("told"), 409, "Conflict"),
     (errors.TaskActiveError("told"), 409, "Conflict"),
+    (errors.TaskDamagedError("told"), 409, "Conflict"),
     (errors.CursorGoneError("told"), 410, "Gone"),
     (errors.StartError("told"), 503, "Service Unavailable"),
     (errors.StartLaterError("told"), 503, "Service Unavailable"),
