@@ -47,6 +47,10 @@ class Entry(NamedTuple):
         )
         return (text if text.isascii() else _on_one_line(text)).encode()
 
+    def to_json_from(self, start: int) -> bytes:
+        """Return the same with the place of its first byte: what is before it may be left out."""
+        return b'{"start":%d,%b' % (start, self.to_json()[1:])
+
 
 class Batch(NamedTuple):
     """NDJSON, where to go on, and the head of the line when that is in the middle of one."""
@@ -162,5 +166,5 @@ def encode(
         entry = entry_of(piece, offset, time_at(position + begin), head)
         head = None if piece.endswith(b"\n") else Head(*entry[1:4])
         if is_shown(entry.level, lowest):
-            lines.append(entry.to_json())
+            lines.append(entry.to_json_from(position + begin) if lowest else entry.to_json())
     return Batch(b"".join(lines), position + end, head)

@@ -125,7 +125,7 @@ def find(
 def _given(search: Search, entry: Entry, piece: bytes, start: int) -> bytes:
     if search.as_text:
         return piece if piece.endswith(b"\n") else piece + b"\n"
-    return b'{"start":%d,%b' % (start, entry.to_json()[1:])
+    return entry.to_json_from(start)
 
 
 class Part(NamedTuple):

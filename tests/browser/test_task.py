@@ -1,5 +1,6 @@
 """A task and its log."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,51 @@ def test_every_line_once_at_high_speed(console: Console, tmp_path: Path) -> None
     numbers = [int(text) for text in console.lines().all_inner_texts()]
     assert numbers == list(range(numbers[0], 300001))
     assert len(numbers) < 10000
+
+
+def test_search_over_the_whole_log(console: Console) -> None:
+    page = console.page
+    task_id = console.node.sh("seq -f 'line %.0f' 200000; echo '[Needle] here'; seq 3000")
+    console.node.result(task_id)
+    log = console.node.log_of(task_id)
+    console.open_task(task_id)
+    expect(console.line("3000")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("[needle]")
+    page.keyboard.press("Enter")
+    expect(page.locator("#log-state")).to_have_text("1 line found")
+    expect(page.locator("mark")).to_have_text("[Needle]")
+    page.locator(".line a").click()
+    expect(page.locator(".line.linked")).to_have_text("[Needle] here")
+    expect(console.line("line 200000")).to_be_in_viewport()
+    expect(page).to_have_url(f"{console.url}tasks/{task_id}#at={log.index(b'[Needle')}")
+    page.locator("#pattern").click()
+    page.locator("#find").fill("^line 1[0-9]{5}$")
+    page.keyboard.press("Enter")
+    expect(page.locator("#log-state")).to_contain_text("found so far")
+    expect(console.line("line 199999")).to_be_visible()
+    page.locator("#find").fill("(")
+    page.keyboard.press("Enter")
+    expect(page.locator("#log-state")).to_contain_text("grep")
+
+
+def test_a_search_goes_on_live(console: Console) -> None:
+    page = console.page
+    script = "echo one A; until test -e go; do sleep 0.05; done; echo two; echo three A; sleep 600"
+    task_id = console.node.sh(script)
+    console.open_task(task_id)
+    page.locator("#find").fill("A")
+    page.keyboard.press("Enter")
+    expect(console.lines()).to_have_text(["one A"])
+    (console.node.directory(task_id) / "files" / "go").touch()
+    expect(console.lines()).to_have_text(["one A", "three A"])
+
+
+def test_standard_error_apart(console: Console) -> None:
+    task_id = console.node.sh("echo out; echo err >&2", stderr="separate")
+    console.node.result(task_id)
+    console.open_task(task_id)
+    expect(console.lines()).to_have_text(["out"])
+    console.page.locator("#stream").select_option("stderr")
+    expect(console.lines()).to_have_text(["err"])
+    expect(console.page.locator("#raw")).to_have_attribute("href", re.compile("stream=stderr"))

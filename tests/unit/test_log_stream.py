@@ -162,7 +162,7 @@ def test_resume_in_a_long_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         for number, entry in enumerate(whole[:-1]):
             assert await entries_of(stream.entries(entry["offset"])) == whole[number + 1 :]
         hidden = await entries_of(stream.entries(whole[3]["offset"], min_level="ERROR"))
-        assert hidden == whole[-2:]
+        assert hidden == [{"start": whole[-3]["offset"], **whole[-2]}, whole[-1]]
 
     monkeypatch.setattr(log_lines, "MAX_LINE", 100)
     monkeypatch.setattr(log_file, "BLOCK", 150)

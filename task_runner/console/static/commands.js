@@ -5,8 +5,12 @@ const ASKED = ["machine", "parameters", "name", "labels", "environment", "enviro
 const USUAL = { environment: "multiprocess", isolation: "none", gracePeriod: 10, priority: 0, stderr: "merged" };
 const SECRET = "…";
 
-/** Return what was asked for, without what is usual; values that are secret are left to fill in. */
-export function requestOf(task) {
+/**
+ * Return what was asked for, without what is usual. Values of variables are never shown: there are
+ * places to fill in, or with `secrets: "names"` the names alone.
+ */
+export function requestOf(task, { secrets = "places" } = {}) {
+  const unknown = (names) => (secrets === "names" ? names : Object.fromEntries(names.map((name) => [name, SECRET])));
   const request = {};
   for (const name of ASKED) {
     const value = task[name];
@@ -18,7 +22,6 @@ export function requestOf(task) {
   return request;
 }
 
-const unknown = (names) => Object.fromEntries(names.map((name) => [name, SECRET]));
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 export function showCommands(task) {

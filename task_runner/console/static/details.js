@@ -16,6 +16,7 @@ export function showFacts(list, task) {
     "Exit code": task.exitCode ?? (isOver(task) ? "unknown" : null),
     Signal: task.signal,
     "Time limit": task.timeout && duration(task.timeout),
+    "Rerun of": task.rerunOf,
   };
   for (const [name, value] of Object.entries(facts)) put(list, name, value);
 }
@@ -50,11 +51,7 @@ export function pairs(values) {
 
 function valueNode(value) {
   if (typeof value !== "object") return String(value).includes("\n") ? make("pre", { textContent: value }) : String(value);
-  if (Array.isArray(value) && value.every((one) => typeof one === "string")) return make("pre", { textContent: value.join("\n") });
-  const plain = Object.entries(value).every(([, one]) => ["string", "number", "boolean"].includes(typeof one));
-  return plain && !Array.isArray(value) ? pairsInline(value) : make("pre", { textContent: JSON.stringify(value, null, 2) });
-}
-
-function pairsInline(value) {
-  return make("pre", { textContent: Object.entries(value).map(([name, one]) => `${name}: ${one}`).join("\n") });
+  if (!Array.isArray(value)) return pairs(value);
+  const isLines = value.every((one) => typeof one === "string");
+  return make("pre", { textContent: isLines ? value.join("\n") : JSON.stringify(value, null, 2) });
 }

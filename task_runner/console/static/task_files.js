@@ -4,10 +4,9 @@ import { make } from "./dom.js";
 import { bytes, moment } from "./format.js";
 
 export async function showFiles(panel, taskId) {
-  const path = `${taskPath(taskId)}/files`;
   try {
-    const files = await call(path);
-    panel.replaceChildren(...(files.length ? [table(path, files), foot(taskId)] : [empty("The task has left no files.")]));
+    const files = await call(`${taskPath(taskId)}/files`);
+    panel.replaceChildren(...(files.length ? [table(files), foot(taskId)] : [empty("The task has left no files.")]));
   } catch (problem) {
     panel.replaceChildren(empty(problem.message));
   }
@@ -15,14 +14,14 @@ export async function showFiles(panel, taskId) {
 
 const empty = (text) => make("div", { className: "sheet" }, make("p", { className: "empty", textContent: text }));
 
-function table(path, files) {
+function table(files) {
   const head = make("tr", {}, make("th", { scope: "col", textContent: "File" }), make("th", { scope: "col", className: "number", textContent: "Size" }), make("th", { scope: "col", textContent: "Changed" }));
-  const rows = files.map((file) => {
-    const name = file.path ?? file.name;
-    const link = make("a", { href: `${path}/${name.split("/").map(encodeURIComponent).join("/")}`, download: name.split("/").at(-1), className: "mono", textContent: name });
-    return make("tr", {}, make("td", {}, link), make("td", { className: "number", textContent: bytes(file.size) }), make("td", { className: "muted", textContent: moment(file.modifiedAt) }));
-  });
-  return make("div", { className: "sheet" }, make("table", { className: "list" }, make("thead", {}, head), make("tbody", {}, ...rows)));
+  return make("div", { className: "sheet" }, make("table", { className: "list" }, make("thead", {}, head), make("tbody", {}, ...files.map(row))));
+}
+
+function row({ path, type, size, modifiedAt, href }) {
+  const name = href ? make("a", { href, className: "mono", textContent: path }) : make("span", { className: "mono muted", textContent: type === "directory" ? `${path}/` : `${path} (${type})` });
+  return make("tr", {}, make("td", {}, name), make("td", { className: "number", textContent: href ? bytes(size) : "" }), make("td", { className: "muted", textContent: moment(modifiedAt) }));
 }
 
 const foot = (taskId) => make("p", { className: "foot" }, make("a", { className: "button", href: `${taskPath(taskId)}/files.tar.gz`, textContent: "All as .tar.gz" }));

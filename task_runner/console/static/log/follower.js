@@ -60,10 +60,11 @@ export class Follower {
   take(batch) {
     this.attempt = 0;
     const end = batch.at(-1).end ? batch.pop() : null;
+    const more = batch.at(-1)?.more ? batch.pop() : null;
     const entries = batch.filter((entry) => entry.offset > this.position);
     let begin = this.position;
     for (const entry of entries) [entry.start, begin] = [entry.start ?? begin, entry.offset];
-    this.position = begin;
+    this.position = more?.offset ?? begin;
     if (entries.length) this.onEntries(entries);
     if (end) {
       this.stop();

@@ -14,7 +14,7 @@ export class LogPanel {
   constructor(taskId) {
     this.taskId = taskId;
     this.lines = byId("lines");
-    this.view = new LogView(this.lines, { onChange: () => this.changed() });
+    this.view = new LogView(this.lines, { onChange: () => this.changed(), onBroken: (error) => this.broken(error) });
     this.track = new Track(byId("track"), this.view, (offset) => this.jump(offset));
     this.follower = null;
     this.connectTools();
@@ -23,6 +23,8 @@ export class LogPanel {
 
   filter() {
     const filter = { level: byId("level").value, grep: byId("find").value, stream: byId("stream").value };
+    const isPattern = byId("pattern").ariaPressed === "true";
+    if (filter.grep) Object.assign(filter, isPattern ? {} : { literal: "true", ignoreCase: "true" });
     return Object.fromEntries(Object.entries(filter).filter(([, value]) => value));
   }
 
@@ -72,6 +74,14 @@ export class LogPanel {
     return 0;
   }
 
+  async broken(error) {
+    if (error.status && error.status < 500) return;
+    lost("view");
+    await pause(patience(2));
+    back("view");
+    this.view.fill();
+  }
+
   ended(result) {
     this.result = result;
     this.view.size = result.outputSize ?? this.view.size;
@@ -86,7 +96,7 @@ export class LogPanel {
   }
 
   jump(offset) {
-    return this.view.open(this.source, this.view.size, offset);
+    return this.view.open(this.source, this.view.size, offset).catch((error) => this.broken(error));
   }
 
   async goToLinked() {
@@ -141,6 +151,7 @@ export class LogPanel {
   connectTools() {
     byId("search").addEventListener("submit", (event) => (event.preventDefault(), this.open()));
     byId("find").addEventListener("search", () => byId("find").value || !this.source?.filter.grep || this.open());
+    byId("pattern").addEventListener("click", () => this.togglePattern());
     byId("level").addEventListener("change", () => this.open());
     byId("stream").addEventListener("change", () => this.changeStream());
     byId("times").addEventListener("click", () => this.toggle("times"));
@@ -148,6 +159,12 @@ export class LogPanel {
     byId("new-lines").addEventListener("click", () => this.toEnd());
     addEventListener("hashchange", () => this.goToLinked());
     new ResizeObserver(() => this.resized()).observe(this.lines);
+  }
+
+  togglePattern() {
+    const button = byId("pattern");
+    button.ariaPressed = String(button.ariaPressed !== "true");
+    if (byId("find").value) this.open();
   }
 
   changeStream() {

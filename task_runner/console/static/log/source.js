@@ -34,7 +34,9 @@ export class Source {
   async read(start, stop, signal) {
     const lines = await allJsonLines(this.url({ offset: start, before: stop }), { signal });
     const last = lines.pop() ?? {};
-    return { entries: withStarts(lines, start), end: last.next ?? last.outputSize ?? start };
+    // A search that takes too long ends before `stop`, with `more` and the offset to go on at.
+    const end = last.more ? last.offset : (last.next ?? last.outputSize ?? start);
+    return { entries: withStarts(lines, start), end };
   }
 
   /** Return the first place from `offset` on at which a line begins; in a huge line, the offset. */

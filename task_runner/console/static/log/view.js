@@ -6,17 +6,22 @@ import { lineElement } from "./line.js";
 const MARGIN = 1500; // pixels that are ready above and below what is seen
 const LINES_AT_ONCE = 300;
 const MAX_LINES = 4000;
+const MAX_NEW_LINES = 600; // in one frame; of more, only the last are made into elements
 const MAX_TURNS = 20; // a task may write faster than anybody can read
 const MIN_BYTES = 16 << 10;
 const MAX_BYTES = 512 << 10;
 const MAX_FILTERED_BYTES = 16 << 20;
 
 export class LogView {
-  /** `onChange()` is called when what is seen, or whether it is live, has changed. */
-  constructor(viewport, { onChange }) {
+  /**
+   * `onChange()` is called when what is seen, or whether it is live, has changed; `onBroken(error)`
+   * when something could not be loaded: call `fill()` to try again.
+   */
+  constructor(viewport, { onChange, onBroken }) {
     this.viewport = viewport;
     this.paper = viewport.firstElementChild;
     this.onChange = onChange;
+    this.onBroken = onBroken;
     this.loading = new AbortController();
     viewport.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.source = null;
@@ -32,7 +37,6 @@ export class LogView {
     this.missed = 0;
     this.pending = [];
     this.isFilling = false;
-    this.paper.replaceChildren();
   }
 
   // --- opening ---
@@ -56,7 +60,7 @@ export class LogView {
       const isNear = this.last && this.size - this.last.end < this.bytes * 2;
       const chunk = await (isNear ? this.after(this.last.end, signal) : this.before(this.size, signal));
       if (signal.aborted) return;
-      if (!isNear) this.paper.replaceChildren(...(this.chunks = []));
+      if (!isNear) this.chunks = [];
       this.add(chunk);
     }
     this.joinEnd();
@@ -111,7 +115,7 @@ export class LogView {
   }
 
   elementOf(entries) {
-    return make("div", {}, ...entries.map((entry) => lineElement(entry, this.source.filter.grep)));
+    return make("div", {}, ...entries.map((entry) => lineElement(entry, this.source.filter.literal && this.source.filter.grep)));
   }
 
   /** Load what is missing around what is seen; one load at a time. */
@@ -122,7 +126,7 @@ export class LogView {
     try {
       while (!signal.aborted && (await this.fillOnce(signal))) this.onChange();
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (!signal.aborted) this.onBroken(error);
     } finally {
       if (!signal.aborted) this.isFilling = false;
     }
@@ -150,9 +154,15 @@ export class LogView {
   }
 
   add(chunk) {
+    this.put(chunk);
+    this.keepPlace(() => this.dropFirst());
+  }
+
+  /** Put a chunk after the others; what was seen before the first one came stands until then. */
+  put(chunk) {
+    if (!this.chunks.length) this.paper.replaceChildren();
     this.chunks.push(chunk);
     this.paper.append(chunk.element);
-    this.keepPlace(() => this.dropFirst());
   }
 
   addBefore(chunk) {
@@ -194,17 +204,17 @@ export class LogView {
       return;
     }
     if (!this.pending.length) requestAnimationFrame(() => this.showPending());
-    this.pending.push(...entries.slice(-MAX_LINES));
-    if (this.pending.length > MAX_LINES * 2) this.pending = this.pending.slice(-MAX_LINES);
+    this.pending.push(...entries.slice(-MAX_NEW_LINES));
+    if (this.pending.length > MAX_NEW_LINES * 2) this.pending = this.pending.slice(-MAX_NEW_LINES);
   }
 
   showPending() {
     const end = this.last?.end ?? 0;
-    const entries = this.pending.slice(-MAX_LINES).filter((entry) => entry.offset > end);
+    const entries = this.pending.slice(-MAX_NEW_LINES).filter((entry) => entry.offset > end);
     this.pending = [];
     if (!entries.length) return;
     // Chunks are neighbours: where too much came at once, the window begins anew with the last of it.
-    if (!this.source.isFiltered && entries[0].start > end) this.paper.replaceChildren(...(this.chunks = []));
+    if (!this.source.isFiltered && entries[0].start > end) this.chunks = [];
     for (let at = 0; at < entries.length; at += LINES_AT_ONCE) this.addLive(entries.slice(at, at + LINES_AT_ONCE));
     this.dropFirst();
     if (this.isLive) this.toBottom();
@@ -219,8 +229,7 @@ export class LogView {
       Object.assign(last, { end: chunk.end, lines: last.lines + chunk.lines });
       return;
     }
-    this.chunks.push(chunk);
-    this.paper.append(chunk.element);
+    this.put(chunk);
   }
 
   toBottom() {
