@@ -20,6 +20,7 @@ from bench import (
     output,
     recovery,
     search,
+    startup,
     table,
     throughput,
 )
@@ -39,6 +40,7 @@ MEASURES: dict[str, Measure] = {
     "large_log": large_log.run,
     "load": load.run,
     "search": search.run,
+    "startup": startup.run,
 }
 RESULTS = os.path.join(os.path.dirname(__file__), "RESULTS.md")
 

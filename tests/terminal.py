@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pyte
 
@@ -23,6 +22,7 @@ BIN = Path(sys.executable).parent
 COMMAND = str(BIN / "task-runner")
 INTERRUPT = b"\x03"
 SETTINGS = "TASK_RUNNER_"
+DEADLINE = 60.0
 
 
 def environment(node: Node | None = None, **variables: str) -> dict[str, str]:
@@ -35,7 +35,7 @@ def environment(node: Node | None = None, **variables: str) -> dict[str, str]:
 
 
 def piped(
-    node: Node | None, *words: str, stdin: str = "", timeout: float = 60, **variables: str
+    node: Node | None, *words: str, stdin: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line without a terminal."""
     return subprocess.run(
@@ -44,12 +44,12 @@ def piped(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=DEADLINE,
         check=False,
     )
 
 
-def data(node: Node | None, *words: str, **options: Any) -> str:
+def data(node: Node | None, *words: str, **options: str) -> str:
     """Return what a command prints that has to succeed, and to say nothing else."""
     done = piped(node, *words, **options)
     assert (done.returncode, done.stderr) == (0, ""), done
@@ -108,7 +108,7 @@ class Terminal:
     def type(self, keys: bytes) -> None:
         os.write(self._master, keys)
 
-    def end(self, timeout: float = 60) -> int:
+    def end(self, timeout: float = DEADLINE) -> int:
         """Return the exit code, when everything is on the screen."""
         code = self.process.wait(timeout)
         self._reader.join(timeout)
