@@ -24,6 +24,7 @@ COMMANDS = {
     "rerun": Known("rerun", "Run a task once more, with changes if wanted."),
     "events": Known("events", "Show the changes of state of all tasks."),
     "machines": Known("machines", "List what can be run."),
+    "environments": Known("environments", "List where tasks can run."),
     "serve": Known("serve", "Start a node."),
     "doctor": Known("doctor", "Find out what is wrong, and what mends it."),
     "config": Known("config", "Show the settings."),

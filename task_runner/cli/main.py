@@ -3,7 +3,6 @@
 import importlib
 import os
 import sys
-import traceback
 from typing import Any, NoReturn
 
 import click
@@ -79,6 +78,8 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except Exception:
+        import traceback
+
         traceback.print_exc()
         Failure("this is a defect of task-runner", "task-runner doctor").show()
         code = OURS

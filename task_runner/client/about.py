@@ -12,6 +12,12 @@ def machines(node: Node) -> Steps[list[dict[str, Any]]]:
     return found
 
 
+def environments(node: Node) -> Steps[list[dict[str, Any]]]:
+    """Return where tasks can run: `name`, `usable`, `why` not, what to `install`, capabilities."""
+    found: dict[str, list[dict[str, Any]]] = yield from _told(node, "/v1/environments")
+    return found["environments"]
+
+
 def system(node: Node) -> Steps[dict[str, Any]]:
     """Return versions, host, uptime, tasks by state, capacity, disk and limits of the node."""
     found: dict[str, Any] = yield from _told(node, "/v1/system")

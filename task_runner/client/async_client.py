@@ -100,6 +100,7 @@ class AsyncClient:
     archive = _gives(artifacts.archive)
     events = _gives(streams.events)
     machines = _returns(about.machines)
+    environments = _returns(about.environments)
     system = _returns(about.system)
 
     async def aclose(self) -> None:

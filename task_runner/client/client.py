@@ -98,6 +98,7 @@ class Client:
     archive = _gives(artifacts.archive)
     events = _gives(streams.events)
     machines = _returns(about.machines)
+    environments = _returns(about.environments)
     system = _returns(about.system)
 
     def close(self) -> None:

@@ -405,6 +405,14 @@ def test_machines(node: Node) -> None:
     assert machines[0]["schema"]["type"] == "object"
 
 
+def test_environments(node: Node) -> None:
+    rows = [line.split() for line in data(node, "environments").splitlines()]
+    assert rows[0][:2] == ["ENVIRONMENT", "USABLE"]
+    assert ["multiprocess", "yes", "-", "-"] in rows
+    [slurm] = [row for row in rows if row[0] == "slurm"]
+    assert slurm[1] in {"yes", "no"}
+
+
 def test_nobody_is_there() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     done = piped(None, "ps", TASK_RUNNER_URL=url)
