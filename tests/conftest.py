@@ -5,6 +5,7 @@ import pytest
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from tests.node import Node, running_node
+from tests.podman import PodmanHere, podman_here
 from tests.slurm_cluster import Cluster, running_cluster
 from tests.task_processes import kill_all_of
 
@@ -48,3 +49,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Give a Slurm cluster; tests that use it are in the group `slurm`, so there is only one."""
     with running_cluster(tmp_path_factory.mktemp("slurm")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def podman() -> Iterator[PodmanHere]:
+    """Give a podman of its own, with images."""
+    with podman_here() as podman:
+        yield podman

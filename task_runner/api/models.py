@@ -74,7 +74,8 @@ class TaskRequest(BaseModel):
         {}, description="What the environment is to provide; each has its own."
     )
     isolation: str = Field(
-        "none", description="What stands around it: `none`, `sandbox`, or an installed plug-in."
+        "none",
+        description="What stands around it: `none`, `sandbox`, `container`, or a plug-in.",
     )
     isolationOptions: dict[str, Any] = Field(  # noqa: N815
         {}, description="What the isolation is to allow; see its documentation."

@@ -54,8 +54,9 @@ class Sandbox(Isolation):
         for path in _paths(options, "writable"):
             policy.check_writable(path, "isolationOptions.writable")
 
-    def obstacle(self) -> Obstacle | None:
+    def obstacle(self, policy: Policy) -> Obstacle | None:
         """Try an empty sandbox, until one has worked."""
+        del policy
         try:
             _probe()
         except FileNotFoundError:

@@ -43,6 +43,11 @@ def main(order_fd: int) -> NoReturn:
     for name, number in (("stderr", 2), ("stdin", 0)):
         os.dup2(order[name], number)
         os.close(order[name])
+    begin(order)
+
+
+def begin(order: Order) -> NoReturn:
+    """Start the program, and be its init; the streams are in their places."""
     os.set_inheritable(order["lifeline"], False)
     os.set_inheritable(order["report"], False)
     _say(order["report"], ENTERED)

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from task_runner.lib.process import read_file
 
+ROOT = "/sys/fs/cgroup"
 PREFIX = "task-"
 CONTROLLERS = {"memory": "memory", "cpu": "cpu", "pids": "pids"}
 """What each limit needs."""
@@ -88,13 +89,29 @@ def enter(path: str, pid: int) -> None:
     _write(path, "cgroup.procs", str(pid))
 
 
+def memory_group_of(pid: int) -> str | None:
+    """Return the directory of the group that limits the memory of a process; None: there is none.
+
+    In version 1 as well, where each controller has its groups.
+    """
+    with suppress(OSError):
+        for line in read_file(f"/proc/{pid}/cgroup").decode().splitlines():
+            number, controllers, name = line.split(":", 2)
+            if number == "0" and os.path.exists(f"{ROOT}{name}/memory.events"):
+                return ROOT + name
+            if "memory" in controllers.split(","):
+                return f"{ROOT}/memory{name}"
+    return None
+
+
 def oom_kills(path: str) -> int:
     """Return how many processes of a group the kernel has killed for its memory."""
-    with suppress(OSError):
-        for line in read_file(f"{path}/memory.events").decode().splitlines():
-            name, _, number = line.partition(" ")
-            if name == "oom_kill":
-                return int(number)
+    for file in ("memory.events", "memory.oom_control"):  # of version 2 and 1
+        with suppress(OSError):
+            for line in read_file(f"{path}/{file}").decode().splitlines():
+                name, _, number = line.partition(" ")
+                if name == "oom_kill":
+                    return int(number)
     return 0
 
 

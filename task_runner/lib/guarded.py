@@ -19,11 +19,20 @@ from task_runner.lib.process import Identity
 class Guarded(Protocol):
     """What TaskRunner needs of a machine, wherever it comes from."""
 
-    identity: Identity
-    pidfd: int | None
-    """Readable when the machine is over; None when SIGCHLD says so."""
     ends_are_seen: bool
     """Whether SIGCHLD tells of the end of what the machine left running."""
+
+    @property
+    def identity(self) -> Identity:
+        """The process that stands for the machine; another one once a client has started it."""
+
+    @property
+    def pidfd(self) -> int | None:
+        """Readable when that process is over; None when SIGCHLD says so."""
+
+    @property
+    def knows_end(self) -> bool:
+        """Whether it can be told how the machine ended, also when no TaskRunner was there."""
 
     def has_ended(self) -> bool:
         """Say whether the machine itself (the leader) is over."""
@@ -46,12 +55,16 @@ class Guarded(Protocol):
     def collect(self) -> tuple[int | None, dict[str, Any] | None, dict[str, Any] | None]:
         """Return wait status, last words and usage, each None when nobody can know it."""
 
+    def leave(self) -> None:
+        """Remove what is of no use any more; the result is written."""
+
 
 class Child:
     """A machine that this TaskRunner has forked. It stays unreaped until `collect`."""
 
     pidfd: int | None = None
     ends_are_seen = True
+    knows_end = True
 
     def __init__(self, machine: MachineProcess) -> None:
         """Guard a machine that was not released yet."""
@@ -130,11 +143,15 @@ class Child:
         }
         return status, self._machine.report(), usage
 
+    def leave(self) -> None:
+        """See Guarded."""
+
 
 class Adopted:
     """A machine whose TaskRunner was killed: only its parent could have seen how it ends."""
 
     ends_are_seen = False
+    knows_end = False
 
     def __init__(self, leader: Identity, directory: str) -> None:
         """Guard the machine with this identity; it may be over already."""
@@ -183,3 +200,6 @@ class Adopted:
     def collect(self) -> tuple[int | None, dict[str, Any] | None, dict[str, Any] | None]:
         """See Guarded. Nobody here could wait for it: all of it is unknown."""
         return None, None, None
+
+    def leave(self) -> None:
+        """See Guarded."""

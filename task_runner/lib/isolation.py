@@ -59,11 +59,12 @@ class Isolation(ABC):
         for name in task.isolation_options:
             raise no_such_field(name, "isolationOptions.")
 
-    def obstacle(self) -> Obstacle | None:
+    def obstacle(self, policy: Policy) -> Obstacle | None:
         """Say what is in the way of using it on this host; None when it can be used.
 
         Asked before each acceptance, so a good answer is to be remembered. It may take a second.
         """
+        del policy
         return None
 
     @abstractmethod

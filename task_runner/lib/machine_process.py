@@ -37,10 +37,12 @@ WORDS: Mapping[str, type] = {
     "exception": str,
     "canceled": bool,
     "not_started": str,
+    "heard": bool,
     "entered": bool,
     "status": int,
+    "python": bool,
 }
-"""What can be reported; the last two come from isolations. Who runs inside may write anything."""
+"""What can be reported; the last three come from isolations. Who runs inside may write anything."""
 PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 """Python raises exceptions instead; programs it starts get the default, see subprocess."""
 PASSED_ON = ("SLURM", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
@@ -106,13 +108,18 @@ class MachineProcess:
         Lines that are no JSON are returned as "said": the last words of other programs.
         """
         self._is_report_closed()
-        words: dict[str, Any] = {}
-        for line in self._reported.splitlines():
-            try:
-                words |= {k: v for k, v in json.loads(line).items() if type(v) is WORDS.get(k)}
-            except (ValueError, AttributeError, RecursionError):
-                words["said"] = words.get("said", "") + line.decode(errors="replace") + "\n"
-        return words
+        return words_of_report(self._reported)
+
+
+def words_of_report(report: bytes) -> dict[str, Any]:
+    """Return the words in a report, see `MachineProcess.report`."""
+    words: dict[str, Any] = {}
+    for line in report.splitlines():
+        try:
+            words |= {k: v for k, v in json.loads(line).items() if type(v) is WORDS.get(k)}
+        except (ValueError, AttributeError, RecursionError):
+            words["said"] = words.get("said", "") + line.decode(errors="replace") + "\n"
+    return words
 
 
 def _child(task: Task, directory: TaskDir, released: int, report: int) -> NoReturn:

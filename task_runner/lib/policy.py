@@ -1,4 +1,4 @@
-"""What a node lets tasks ask of their isolation; stored with each task that is accepted."""
+"""What a node lets tasks ask of their isolation, and what it uses; stored with each task."""
 
 import os
 from collections.abc import Iterable
@@ -8,7 +8,10 @@ from task_runner.lib.errors import ValidationError
 
 
 class Policy(NamedTuple):
-    """Absolute paths, each standing for everything below it; by default nothing is allowed."""
+    """Absolute paths, each standing for everything below it; by default nothing is allowed.
+
+    And the command of containers, which has to be the same for all that concerns a task.
+    """
 
     read_only: tuple[str, ...] = ()
     """What a task may have mounted into its isolation for reading."""
@@ -16,6 +19,8 @@ class Policy(NamedTuple):
     """What a task may have mounted for reading and writing."""
     hidden: tuple[str, ...] = ()
     """What no task may see from inside: the work directory, and where the index is."""
+    container_command: tuple[str, ...] = ()
+    """What podman or docker is executed by; empty: the first of them that is installed."""
 
     def check_read_only(self, path: object, field: str) -> None:
         """Check a path to be mounted for reading. Raises ValidationError."""

@@ -17,6 +17,7 @@ MACHINES = {
 }
 MACHINE_ENTRY_POINTS = "task_runner.machines"
 ISOLATIONS = {
+    "container": "task_runner.isolation.container:ContainerIsolation",
     "sandbox": "task_runner.isolation.sandbox:Sandbox",
 }
 """Besides `none`, which is nothing."""

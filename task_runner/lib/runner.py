@@ -151,6 +151,7 @@ class TaskRunner:
         self._guard()
         self._drain()
         self._finish()
+        self._machine.leave()
         self._tidy()
         return self._status.record
 
@@ -160,7 +161,7 @@ class TaskRunner:
         self._open_streams(task)
         self._status = StatusFile(self.directory.status, record)
         self._prepare_to_guard(task, self._adopted(task, machine_of(record)))
-        was_dead = self._machine.has_ended()
+        was_dead = self._machine.has_ended() and not self._machine.knows_end
         if not was_dead:  # else the file goes on telling of the host and the boot it was on
             self._status.take_over(process.identity_of(os.getpid()))
             self._status.write()
@@ -178,6 +179,7 @@ class TaskRunner:
             self._leave_group()
         else:
             self._finish()
+            self._machine.leave()
         self._tidy()
         return record
 
@@ -229,24 +231,36 @@ class TaskRunner:
     def _guard(self) -> None:
         """Do what is due, wait for what comes next, until nothing of the machine is left."""
         poll = self._make_poll()
+        watched = None
         while not self._is_over():
+            watched = self._watch_machine(poll, watched)
             ready = [fd for fd, _ in poll.poll(self._patience())]
             if self._wakeup in ready:
                 os.read(self._wakeup, 4096)
             if self._status_fd in ready:
                 self._unwritten |= self._status.hear(self._status_fd)
             self._streams.pump(ready)
-            if self._machine.pidfd in ready:
-                poll.unregister(self._machine.pidfd)
+            if watched in ready:
+                poll.modify(watched, 0)  # it stays readable
             self._keep_status()
 
     def _make_poll(self) -> select.poll:
         poll = select.poll()
-        for fd in (self._status_fd, self._wakeup, self._machine.pidfd):
-            if fd is not None:
-                poll.register(fd, select.POLLIN)
+        for fd in (self._status_fd, self._wakeup):
+            poll.register(fd, select.POLLIN)
         self._streams.watch(poll)
         return poll
+
+    def _watch_machine(self, poll: select.poll, watched: int | None) -> int | None:
+        """Watch its pidfd: that of another process than before, when a client has done its part."""
+        pidfd = self._machine.pidfd
+        if pidfd != watched:
+            if watched is not None:
+                poll.unregister(watched)
+            if pidfd is not None:
+                poll.register(pidfd, select.POLLIN)
+            self._unwritten |= self._status.follow(self._machine.identity)
+        return pidfd
 
     def _is_over(self) -> bool:
         """Take every step that is due now, and say whether it was the last one."""

@@ -44,6 +44,12 @@ class StatusFile:
         self.record["machine"] = {"pid": machine.pid, "start_ticks": machine.start_ticks}
         self.write()
 
+    def follow(self, machine: Identity) -> bool:
+        """Note which process is the machine; say whether it was another one before."""
+        noted = self.record["machine"]
+        self.record["machine"] = {"pid": machine.pid, "start_ticks": machine.start_ticks}
+        return bool(noted != self.record["machine"])
+
     def take_over(self, runner: Identity) -> None:
         """Note which TaskRunner writes from now on."""
         self.record |= {

@@ -125,7 +125,7 @@ def _check_isolation(task: Task, policy: Policy, environment: Any) -> None:
         check_held(task.limits, isolation.own_limits, task.isolation)
     if environment.elsewhere:
         return  # what is in the way there shows there
-    obstacle = isolation.obstacle()
+    obstacle = isolation.obstacle(policy)
     if obstacle is not None:
         detail = f"{task.isolation!r} cannot be used here: {obstacle.reason}. {obstacle.remedy}"
         raise ValidationError(detail, "isolation")

@@ -415,4 +415,5 @@ def _policy(settings: Settings) -> Policy:
         tuple(settings.allowed_read_only),
         tuple(settings.allowed_writable),
         (os.path.dirname(os.path.abspath(index)),) if index else (),
+        tuple(settings.container_command),
     )

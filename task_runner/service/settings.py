@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     """How many tasks that are over are kept."""
     retain_bytes: Annotated[int, Field(ge=0)] | None = None
     """How much of the disk tasks that are over may take."""
+    container_command: list[str] = []
+    """What runs containers, with options; empty: podman, else docker, whichever is installed."""
     allow_remote_clients: bool = False
     """Serve clients of other hosts. Only where something else says who may connect."""
     host_names: list[str] = []

@@ -4,18 +4,21 @@ A combination is what a task says of where and how it runs; everything else abou
 same in all of them, and so are its states, log, exit codes and files.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.node import Node, running_node
+from tests.podman import PYTHON, PodmanHere
 from tests.task_processes import kill_all_of, processes_of
 from tests.waiting import wait_until
 
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "multiprocess-none": {},
     "multiprocess-sandbox": {"isolation": "sandbox"},
+    "multiprocess-container": {"isolation": "container", "isolationOptions": {"image": PYTHON}},
 }
 
 
@@ -62,6 +65,11 @@ def combination(
 ) -> Iterator[Combination]:
     """Give a node and a combination; the tests of a module leave it as it was."""
     work_dir = tmp_path_factory.mktemp("contract") / "work"
-    with running_node(work_dir) as node:
-        yield Combination(node, COMBINATIONS[request.param])
+    fields = COMBINATIONS[request.param]
+    env = {}
+    if fields.get("isolation") == "container":
+        podman: PodmanHere = request.getfixturevalue("podman")
+        env["TASK_RUNNER_CONTAINER_COMMAND"] = json.dumps(podman.command)
+    with running_node(work_dir, **env) as node:
+        yield Combination(node, fields)
     kill_all_of(work_dir)

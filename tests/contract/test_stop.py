@@ -76,7 +76,7 @@ def test_a_python_machine_cleans_up(combination: Combination) -> None:
 
 
 def test_a_time_out(combination: Combination) -> None:
-    task = combination.script(f"trap 'echo bye; exit' TERM; {LOOP}", timeout=1)
+    task = combination.script(f"trap 'echo bye; exit' TERM; {LOOP}", timeout=5)
     assert combination.ending(task) == ("timeout", -2)
     assert combination.log(task).endswith(b"bye\n")
 

@@ -23,7 +23,7 @@ class Background(Isolation):
         if type(nice) is not int or not 1 <= nice <= 19:
             raise ValidationError("it must be from 1 to 19", "isolationOptions.nice")
 
-    def obstacle(self) -> Obstacle | None:
+    def obstacle(self, policy: Policy) -> Obstacle | None:  # noqa: ARG002
         """Say why it cannot be used here: the task is refused with it."""
         if shutil.which(PROGRAM):
             return None
