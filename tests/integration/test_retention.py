@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,13 @@ def left(node: Node) -> set[str]:
 
     wait_until(lambda: paths() == set(node.states()))
     return paths()
+
+
+def is_held(node: Node, task_id: str) -> bool:
+    """Say whether somebody reads a task, without a lock that would keep him out."""
+    inode = node.directory(task_id).stat().st_ino
+    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any(one[1] == "FLOCK" and one[5].endswith(f":{inode}") for one in locks)
 
 
 @contextmanager
@@ -118,6 +126,7 @@ def test_who_waits_is_told_everything(tmp_path: Path) -> None:
                     args=(f"t{number}",),
                 )
                 waiting.start()
+                wait_until(partial(is_held, node, f"t{number}"))
                 go.touch()
                 waiting.join()
         assert [view["outcome"] for view in views] == ["succeeded"] * 10
