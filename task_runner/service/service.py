@@ -135,6 +135,10 @@ class TaskService:
             directory, asked = await in_thread(self._threads, self._accept, fields)
         except TaskExistsError:
             return await self._submit_again(self._task_of(fields))
+        return await self._enter(directory, asked)
+
+    async def _enter(self, directory: TaskDir, asked: dict[str, Any]) -> tuple[str, str]:
+        """Make a task known whose directory is there, and start it when there is a free slot."""
         # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
         synced = asyncio.ensure_future(patiently(self._threads, self._work_dir.sync, directory))
         synced.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -189,7 +193,7 @@ class TaskService:
         """Enter a new task into the index, or take it back; say whether it is to be started."""
         try:
             return await self.index.add(asked, Observation(State.CREATED, {}))
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             await patiently(self._threads, self._work_dir.remove, directory)
             raise
 
@@ -230,11 +234,15 @@ class TaskService:
 
     async def _submit_again(self, task: Task) -> tuple[str, str]:
         task_id = str(task.task_id)
-        stored = await in_thread(self._threads, read_json, self._watcher.directory(task_id).task)
+        stored = None
+        with suppress(ValueError):  # damaged, and so another one
+            stored = await in_thread(self._threads, read_json, self.directory(task_id).task)
         if stored is None or task_from_record(stored) != task:
             raise TaskExistsError(f"there is another task {task_id!r} already")
         row = await self.index.get(task_id)
-        return task_id, row.state if row else State.CREATED
+        if row is None:  # who made the directory did not live to tell
+            return await self._enter(self.directory(task_id), stored)
+        return task_id, row.state
 
     async def row(self, task_id: str, wait: float = 0) -> Row:
         """Return a task as it is now, or with `wait` (seconds at most) once it is over.

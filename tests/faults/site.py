@@ -64,10 +64,14 @@ class Site(NamedTuple):
         view = self.ask("GET", f"/v1/tasks/{task_id}?wait=10", 200)
         return view["state"] in ("exited", "lost")
 
+    def accounted(self, task_id: str) -> Json:
+        """Wait for the end of a task, and return how it is then."""
+        wait_until(lambda: self.is_over(task_id), timeout=60)
+        return self.ask("GET", f"/v1/tasks/{task_id}", 200)
+
     def accounted_for(self, task_id: str) -> Json:
         """Wait for the end of a task, and check all that must hold whatever has happened."""
-        wait_until(lambda: self.is_over(task_id), timeout=60)
-        view = self.ask("GET", f"/v1/tasks/{task_id}", 200)
+        view = self.accounted(task_id)
         directory, times = self.node.directory(task_id), self.times_run(task_id)
         wait_until(lambda: not processes_of(directory))
         wait_until(lambda: set(os.listdir(directory)) <= FILES | {f"{task_id}.result"})
