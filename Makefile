@@ -8,13 +8,14 @@ SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Programs that the tests run, by the Debian packages that have them.
 DEBIAN := bubblewrap busybox-static chromium munge podman runc slurm-wlm
 
-.PHONY: help demo serve test lint bench load chaos debian clean
+.PHONY: help demo serve test lint bench load chaos debian pictures clean
 
 help:
 	@echo "make demo    run the sample task on a node of its own and show everything"
 	@echo "make serve   run a node on http://127.0.0.1:8000 (work directory: ./run)"
 	@echo "make test    every check and every test"
 	@echo "make debian  install the Debian packages that the tests need, where they are missing"
+	@echo "make pictures   take the pictures of the documentation again"
 	@echo "make bench   measure, write bench/RESULTS.md"
 	@echo "make load    2,000 tasks and 1,000 clients at once, more than there are files, 5 GB of log"
 	@echo "make chaos   ten minutes in which everything breaks, then an audit; as root"
@@ -53,6 +54,9 @@ load: $(VENV)/installed
 
 chaos: $(VENV)/installed
 	$(BIN)/python -m tests.faults.chaos
+
+pictures: $(VENV)/installed debian
+	$(BIN)/python -m tests.browser.pictures
 
 clean:
 	rm -rf $(VENV) run

@@ -11,9 +11,10 @@ router = APIRouter(prefix="/v1/environments", tags=["environments"])
 
 @router.get("", response_model=EnvironmentsView)
 async def environments(service: Service) -> Response:
-    """List every environment, ours and installed ones: what it can do, and whether it can here.
+    """List every environment and isolation, ours and installed ones, and whether they can be used.
 
-    When it cannot, `why` says so, and `install` what helps. What is found out is remembered for
+    When one cannot, `why` says so, and `install` what helps. What is found out is remembered for
     some seconds.
     """
-    return JSONResponse({"environments": await service.environments()})
+    environments, isolations = await service.environments(), await service.isolations()
+    return JSONResponse({"environments": environments, "isolations": isolations})

@@ -284,10 +284,21 @@ class EnvironmentView(BaseModel):
     capabilities: EnvironmentCapabilities | None = Field(description="Null when it is broken.")
 
 
+class IsolationView(BaseModel):
+    """An isolation: what can stand around a task."""
+
+    name: str
+    description: str | None = Field(description="What it says of itself, in a line.")
+    usable: bool = Field(description="Whether it can be used on this node, now.")
+    why: str | None = Field(description="Why it cannot.")
+    install: str | None = Field(description="What to install or to do.")
+
+
 class EnvironmentsView(BaseModel):
-    """Where tasks can run."""
+    """Where tasks can run, and in what."""
 
     environments: list[EnvironmentView]
+    isolations: list[IsolationView]
 
 
 class Success(BaseModel):

@@ -35,6 +35,7 @@ from task_runner.service.environments import LOCAL, Environments
 from task_runner.service.file_list import list_files
 from task_runner.service.follower import Followers
 from task_runner.service.index import Index, Page, Row
+from task_runner.service.isolations import isolation_views
 from task_runner.service.log_stream import LogStream
 from task_runner.service.machines import machine_views
 from task_runner.service.readers import Readers
@@ -221,6 +222,10 @@ class TaskService:
     async def environments(self) -> list[dict[str, Any]]:
         """Return every environment there is, and whether it can be used here."""
         return await in_thread(self._threads, self._environments.views)
+
+    async def isolations(self) -> list[dict[str, Any]]:
+        """Return every isolation there is, and whether it can be used here."""
+        return await in_thread(self._threads, isolation_views, self._policy)
 
     async def machines(self) -> list[dict[str, Any]]:
         """Return every machine that a task can name."""

@@ -88,6 +88,7 @@ def test_the_system(console: Console) -> None:
     expect(console.page.locator("#versions")).to_contain_text("Python")
     expect(console.page.locator("#machines")).to_contain_text("command")
     expect(console.page.locator("#environments")).to_contain_text("multiprocess")
+    expect(console.page.locator("#isolations")).to_contain_text("sandbox")
     expect(console.page.locator("#disk")).to_contain_text(str(console.node.work_dir))
 
 

@@ -27,7 +27,7 @@ function showNamed(panel, things) {
 function card({ name, usable = true, why, error, install, description, found, capabilities }) {
   const isGood = usable && !error;
   const state = make("span", { className: "state", dataset: { tone: isGood ? "ok" : "warn" } }, make("i", { className: "dot", ariaHidden: "true" }), name);
-  const facts = Object.entries(found ?? {}).map(([key, value]) => `${key}: ${typeof value === "object" ? JSON.stringify(value) : value}`);
+  const facts = Object.entries(found ?? {}).filter(([, value]) => value?.length || typeof value === "number").map(([key, value]) => `${key}: ${Array.isArray(value) ? value.join(", ") : value}`);
   const can = [capabilities?.limits?.length ? `limits: ${capabilities.limits.join(", ")}` : "", capabilities?.options ? `options: ${Object.keys(capabilities.options).join(", ")}` : ""];
   const texts = [description, why ?? error, install, facts.join(" · "), ...can].filter((one) => one && one !== "options: ");
   return make("article", {}, state, make("div", {}, ...texts.map((one, index) => make("span", { className: index ? "muted" : "", textContent: one })), ...(texts.length ? [] : [isGood ? "ready" : "cannot be used"])));
@@ -36,9 +36,9 @@ function card({ name, usable = true, why, error, install, description, found, ca
 async function show() {
   showNode(await call("/v1/system"));
   showNamed(byId("machines"), await call("/v1/machines"));
-  const known = await call("/v1/environments").catch((problem) => (problem.status === 404 ? {} : Promise.reject(problem)));
-  showNamed(byId("environments"), known.environments ?? [{ name: "multiprocess", description: "Processes on this machine." }]);
-  showNamed(byId("isolations"), known.isolations ?? [{ name: "none", description: "Nothing stands around a task." }]);
+  const { environments, isolations } = await call("/v1/environments");
+  showNamed(byId("environments"), environments);
+  showNamed(byId("isolations"), isolations);
 }
 
 for (;;) {
