@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.node import Node
-from tests.task_processes import kill_all_of
+from tests.task_processes import is_running, kill_all_of
 from tests.waiting import wait_until
 
 SIZE = 4 << 20
@@ -66,8 +66,7 @@ def test_output_and_result_wait_for_space(node: Node, disk: Disk, tmp_path: Path
     task = gated(node, tmp_path / "gate", "seq 20000; exit 7")
     disk.fill()
     (tmp_path / "gate").touch()
-    note = node.directory(task) / "runner.log"
-    wait_until(lambda: note.exists() or not node.view(task)["finishedAt"])
+    wait_until((node.directory(task) / "runner.log").exists)  # as far as that can be written
     assert node.view(task)["state"] == "running"
     disk.empty()
     view = node.result(task)
@@ -91,9 +90,11 @@ def test_a_submission_is_refused_and_leaves_nothing(node: Node, disk: Disk) -> N
 
 def test_a_running_task_can_be_stopped(node: Node, disk: Disk, tmp_path: Path) -> None:
     task = gated(node, tmp_path / "gate", "true")
+    machine = node.status_file(task)["machine"]["pid"]
     disk.fill()
-    node.http.post(f"/v1/tasks/{task}/stop")
-    wait_until(lambda: not node.view(task)["finishedAt"])
+    assert node.http.post(f"/v1/tasks/{task}/stop").status_code in {200, 503}
+    wait_until(lambda: not is_running(machine))
+    assert node.view(task)["finishedAt"] is None, "it cannot be written yet, and so is not told"
     disk.empty()
     assert node.http.post(f"/v1/tasks/{task}/stop").status_code == 200
     assert node.result(task)["outcome"] == "canceled"
@@ -127,3 +128,14 @@ def test_a_finished_task_can_be_deleted_to_make_room(node: Node, disk: Disk) -> 
     disk.fill()
     assert node.http.delete(f"/v1/tasks/{task}").status_code == 200
     assert node.result(node.submit(parameters=["RETURN 4"]))["exitCode"] == 4
+
+
+def test_a_read_only_work_directory_is_told_with_what_helps(disk: Disk, tmp_path: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk.path)], check=True)
+    node = Node(disk.path / "work")
+    node.log = tmp_path / "node.log"
+    node.begin()
+    wait_until(lambda: has_given_up(node))
+    assert "Read-only file system" in node.log.read_text()
+    assert "TASK_RUNNER_WORK_DIR" in node.log.read_text()
+    node.close()

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from task_runner.lib.fault_points import Step
+from task_runner.lib.state import HEARTBEAT
 from tests.faults.site import Site
-from tests.node import Node
-from tests.task_processes import is_running
+from tests.node import Node, running_node
+from tests.task_processes import is_running, kill_all_of
 from tests.waiting import wait_until
 
 KILLS = 25
@@ -89,7 +90,7 @@ def test_its_end_is_seen_at_once(site: Site) -> None:
     view = site.node.result(task)
     finished = (site.node.directory(task) / f"{task}.result").stat().st_mtime
     assert view["outcome"] == "unknown"
-    assert finished - gate.stat().st_mtime < 1.5  # one round of the recovery takes five
+    assert finished - gate.stat().st_mtime < HEARTBEAT / 2  # which would tell it in the end
 
 
 def test_a_stop_works_while_nobody_owns_the_task(site: Site) -> None:
@@ -126,3 +127,18 @@ def test_what_both_left_in_the_pipe_is_kept(site: Site) -> None:
     assert (view["state"], view["outcome"], view["exitCode"]) == ("lost", "unknown", None)
     wait_until(lambda: site.node.output(task) == "1\n2\n")
     wait_until(lambda: not is_running(status["machine"]["pid"]))
+
+
+def test_everything_killed_at_once_is_lost_and_said_so(tmp_path: Path) -> None:
+    """As when a container ends, or a whole control group is killed."""
+    with running_node(tmp_path / "work") as node:
+        done, task = node.submit(parameters=["RETURN 3"]), node.sh("echo here; sleep 600")
+        node.result(done)
+        wait_until(lambda: node.output(task) == "here\n")
+        node.kill()
+        kill_all_of(tmp_path)
+        node.start()
+        view = node.result(task)
+        assert (view["state"], view["outcome"], view["exitCode"]) == ("lost", "unknown", None)
+        assert node.result(done)["exitCode"] == 3
+        assert node.log_of(task) == b"here\n"

@@ -27,6 +27,7 @@ Environment = MultiprocessEnvironment
         (program("/bin/sh", "-c", "exit 127"), ("failed", 127)),
         (program("/bin/sh", "-c", "exit 137"), ("failed", 137)),
         (script("kill -SEGV $$"), ("crashed", 139)),
+        (script("ulimit -c unlimited; kill -ABRT $$"), ("crashed", 134)),  # with a core dump
         (script("kill -KILL $$"), ("crashed", 137)),
         (script("kill -TERM $$"), ("crashed", 143)),
         (program("no_such_program"), ("error", None)),
