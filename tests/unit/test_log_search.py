@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from task_runner.lib.errors import ValidationError
+from task_runner.service.follower import extent_of
+from task_runner.service.log_file import Wanted, read_entries
 from task_runner.service.log_lines import MAX_ENTRIES, MAX_LINE, Head, cut, encode
 from task_runner.service.log_search import MAX_PATTERN, Part, Search, find
 
@@ -130,6 +133,14 @@ def test_in_the_middle_of_a_line() -> None:
     assert (first["start"], first["level"], first["offset"]) == (100, "ERROR", 104)
     assert (second["start"], second["level"], second["offset"]) == (104, None, 108)
     assert find(Part(b"\0abc\n", 99, no_time, True), 1, head, Search("^abc")).found == 0
+
+
+def test_no_line_begins_where_a_reader_goes_on_in_one(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"x" * (MAX_LINE + 10) + b"\nx\n")
+    wanted = Wanted(str(log), str(tmp_path / "idx"), MAX_LINE, None, 0, True, Search("^x"))
+    batch = read_entries(extent_of(str(log)), wanted)
+    assert [json.loads(line)["start"] for line in batch.json.splitlines()] == [MAX_LINE + 11]
 
 
 def test_many_matches_come_in_batches() -> None:
