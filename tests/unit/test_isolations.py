@@ -13,6 +13,7 @@ class Hindered(Isolation):
     """
 
     def obstacle(self, policy: Policy) -> Obstacle:
+        del policy
         return Obstacle("there is no wall", "Build one")
 
     wrap = None  # type: ignore[assignment]
@@ -20,6 +21,7 @@ class Hindered(Isolation):
 
 class Broken(Hindered):
     def obstacle(self, policy: Policy) -> Obstacle:
+        del policy
         raise ZeroDivisionError
 
 
