@@ -12,10 +12,10 @@ from task_runner.cli.output import FORMATS
 def events(*, follow: bool, cursor: str | None, output: str) -> None:
     """Show the changes of state of all tasks, oldest first, one a line."""
     from task_runner.cli.columns import text
-    from task_runner.cli.node import PATIENCE, connected
+    from task_runner.cli.node import PATIENCE, QUICK, connected
     from task_runner.cli.output import show_line, show_list
 
-    with connected(PATIENCE if follow else 0) as client:
+    with connected(PATIENCE if follow else QUICK) as client:
         found = client.events(cursor=cursor, follow=follow)
         if output == "json":
             show_list([event.data for event in found])

@@ -37,7 +37,7 @@ def files(*, task: str, action: str | None, path: str | None, to: str | None, ou
         raise click.UsageError("--to needs `get`")
     if action and not (path or to) and sys.stdout.isatty():
         raise click.UsageError("an archive does not belong on a terminal; give --to FILE")
-    with connected(patience=30) as client:
+    with connected() as client:
         task_id = task_id_of(client, task)
         if action is None:
             show((file.data for file in client.files(task_id)), COLUMNS, output, "path")

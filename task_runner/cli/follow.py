@@ -1,13 +1,14 @@
 """Following one task: its output as it comes, its progress, and its end."""
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from task_runner.cli.endings import exit_code_of, told_end
 from task_runner.cli.failure import INTERRUPTED, say
-from task_runner.cli.node import async_client, told
+from task_runner.cli.node import following, told
 from task_runner.cli.screen import Screen
 from task_runner.client import AsyncClient, ClientError, Task
 from task_runner.client.verbs import new_id
@@ -19,15 +20,12 @@ INTERVAL = 0.5
 def run_and_follow(task: Mapping[str, Any]) -> int:
     """Submit a task, show its output until it is over; return the exit code for it."""
     task_id = str(task.get("taskId") or new_id())
+    accepted = threading.Event()
     try:
         with told():
-            ended = asyncio.run(_submitted({**task, "taskId": task_id}))
+            ended = asyncio.run(_submitted({**task, "taskId": task_id}, accepted))
     except KeyboardInterrupt:
-        say(
-            f"detached; {task_id} goes on\n"
-            f"  follow it again: task-runner logs -f {task_id}\n"
-            f"  stop it:         task-runner stop {task_id}"
-        )
+        say(_left(task_id) if accepted.is_set() else _unknown(task_id))
         return INTERRUPTED
     code = exit_code_of(ended)
     if code:
@@ -35,19 +33,34 @@ def run_and_follow(task: Mapping[str, Any]) -> int:
     return code
 
 
-async def _submitted(task: Mapping[str, Any]) -> Task:
-    async with async_client(patience=0) as client:
-        accepted = await client.submit(task)
-    screen = Screen()
-    async with async_client() as client:
-        looking = asyncio.create_task(_look(client, accepted.task_id, screen))
+def _left(task_id: str) -> str:
+    return (
+        f"detached; {task_id} goes on\n"
+        f"  follow it again: task-runner logs -f {task_id}\n"
+        f"  stop it:         task-runner stop {task_id}"
+    )
+
+
+def _unknown(task_id: str) -> str:
+    return (
+        f"interrupted before the node has said whether it runs {task_id}\n"
+        f"  next: task-runner inspect {task_id}"
+    )
+
+
+async def _submitted(task: Mapping[str, Any], accepted: threading.Event) -> Task:
+    async with following() as client:
+        task_id = (await client.submit(task)).task_id
+        accepted.set()
+        screen = Screen()
+        looking = asyncio.create_task(_look(client, task_id, screen))
         try:
-            async for block in client.logs(accepted.task_id, follow=True):
+            async for block in client.logs(task_id, follow=True):
                 screen.write(block)
         finally:
             looking.cancel()
             screen.close()
-        return await client.wait(accepted.task_id)
+        return await client.wait(task_id)
 
 
 async def _look(client: AsyncClient, task_id: str, screen: Screen) -> None:

@@ -4,8 +4,8 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from typing import Any
 
@@ -22,12 +22,14 @@ from task_runner.client import (
     NodeUnreachableError,
     NotFoundError,
 )
+from task_runner.client.steps import Node
 from task_runner.client.target import DEFAULT_URL
 
 LAST = "@last"
 MANY = 5
+QUICK = 10.0
 PATIENCE = 300.0
-"""Seconds for which a command that follows something waits for a node that restarts."""
+"""Seconds for which a node is waited for that was there; the latter by what follows something."""
 
 
 def setting(name: str) -> str | None:
@@ -72,15 +74,21 @@ def ssl_context() -> ssl.SSLContext | None:
 
 
 @contextmanager
-def connected(patience: float = 0) -> Iterator[Client]:
-    """Give a client; what it raises ends the command."""
-    with told(), Client(_usable(url()), patience=patience, ssl_context=ssl_context()) as client:
+def connected(patience: float = QUICK) -> Iterator[Client]:
+    """Give a client; what it raises ends the command. A node that is not there is told at once."""
+    with told(), Client(_usable(url()), patience=0, ssl_context=ssl_context()) as client:
+        client.ping()
+        client.node = Node(patience)
         yield client
 
 
-def async_client(patience: float = PATIENCE) -> AsyncClient:
-    """Return a client that goes on over restarts of the node; use it within `told`."""
-    return AsyncClient(_usable(url()), patience=patience, ssl_context=ssl_context())
+@asynccontextmanager
+async def following() -> AsyncIterator[AsyncClient]:
+    """Give a client that goes on over restarts of the node; use it within `told`."""
+    async with AsyncClient(_usable(url()), patience=0, ssl_context=ssl_context()) as client:
+        await client.ping()
+        client.node = Node(PATIENCE)
+        yield client
 
 
 def _usable(address: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from task_runner.cli.failure import INTERRUPTED
-from task_runner.cli.node import async_client, connected, task_id_of, told
+from task_runner.cli.node import connected, following, task_id_of, told
 from task_runner.cli.output import has_colours
 from task_runner.client import AsyncClient, LogEntry
 
@@ -43,7 +43,7 @@ def show_logs(words: Sequence[str], wanted: Wanted) -> int:
 
 
 async def _show(ids: Sequence[str], wanted: Wanted) -> None:
-    async with async_client() as client:
+    async with following() as client:
         if len(ids) == 1 and wanted.as_bytes:
             await _bytes(client, ids[0], wanted)
             return

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from task_runner.cli.columns import state
 from task_runner.cli.endings import TIMED_OUT, exit_code_of, told_end
 from task_runner.cli.failure import OURS, Failure, say
-from task_runner.cli.node import async_client, connected, task_id_of, told
+from task_runner.cli.node import connected, following, task_id_of, told
 from task_runner.client import AsyncClient, ClientError, Task, WaitTimeoutError
 
 INTERVAL = 0.5
@@ -36,7 +36,7 @@ def wait_for(words: Sequence[str], states: Sequence[str], timeout: float | None)
 
 
 async def _all(ids: Sequence[str], states: Sequence[str], seconds: float | None) -> list[Task]:
-    async with async_client() as client:
+    async with following() as client:
         watching = asyncio.create_task(_watch(client, ids))
         try:
             waits = (client.wait(one, seconds, states) for one in ids)

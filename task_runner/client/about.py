@@ -6,6 +6,11 @@ from task_runner.client.retry import exchange
 from task_runner.client.steps import Node, Request, Steps, parsed
 
 
+def ping(node: Node) -> Steps[None]:
+    """Return when the node has answered."""
+    yield from _told(node, "/v1/")
+
+
 def machines(node: Node) -> Steps[list[dict[str, Any]]]:
     """Return what can be run: `name`, `description`, JSON `schema` of the parameters, `error`."""
     found: list[dict[str, Any]] = yield from _told(node, "/v1/machines")

@@ -97,6 +97,7 @@ class Client:
     file = _gives(artifacts.file)
     archive = _gives(artifacts.archive)
     events = _gives(streams.events)
+    ping = _returns(about.ping)
     machines = _returns(about.machines)
     environments = _returns(about.environments)
     system = _returns(about.system)

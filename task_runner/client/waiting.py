@@ -32,6 +32,10 @@ class Deadline:
             raise WaitTimeoutError(f"{self._task_id} is not so far after {self._seconds:g} seconds")
         return min(left, LONGEST)
 
+    def patience(self, node: Node) -> Node:
+        """Return a node that is not waited for beyond the deadline."""
+        return Node(max(0.0, min(node.patience, self._end - time.monotonic())))
+
 
 def wait(
     node: Node, task_id: str, timeout: float | None = None, states: Collection[str] = ()
@@ -44,20 +48,21 @@ def wait(
     if not states:
         return (yield from _over(node, task_id, deadline))
     while True:
-        cursor = yield from _now(node)
-        task = yield from get(node, task_id)
+        there = deadline.patience(node)
+        cursor = yield from _now(there)
+        task = yield from get(there, task_id)
         if task.is_over or task.state in states:
             return task
-        yield from _next_change(node, task_id, cursor, deadline)
+        yield from _next_change(there, task_id, cursor, deadline)
 
 
 def _over(node: Node, task_id: str, deadline: Deadline) -> Steps[Task]:
-    task = yield from get(node, task_id)
+    task = yield from get(deadline.patience(node), task_id)
     while not task.is_over:
         seconds, begin = deadline.next_wait(), time.monotonic()
         params = (("wait", f"{seconds:.3f}"),)
         request = Request("GET", task_path(task_id), params, timeout=30 + seconds)
-        task = Task.of(parsed((yield from exchange(request, node)).body))
+        task = Task.of(parsed((yield from exchange(request, deadline.patience(node))).body))
         if not task.is_over and time.monotonic() - begin < min(seconds, SHORT):
             yield Pause(SHORT)  # the node ends its waits when it is about to stop
     return task

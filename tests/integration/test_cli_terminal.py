@@ -1,6 +1,7 @@
 """The command line in a real terminal: colours, bars, questions, Ctrl-C, TAB."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,17 @@ def test_ctrl_c_detaches_and_says_so(node: Node) -> None:
         assert shown.end() == 130
         assert "Traceback" not in shown.text
     assert node.view("goes-on")["state"] == "running"
+
+
+def test_ctrl_c_before_the_node_has_answered() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with terminal(None, "--url", url, "run", "--id", "mine", "--", "ls") as shown:
+            connection, _ = silent.accept()
+            shown.type(INTERRUPT)
+            assert shown.end() == 130
+            assert "whether it runs mine" in shown.text
+            connection.close()
 
 
 def test_run_shows_the_progress_below_the_output(node: Node, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The client over connections that break and nodes that are killed: nothing twice, nothing lost."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,18 @@ def test_patience_ends(kind: str, proxy: FlakyProxy, done: str) -> None:
         with pytest.raises(NodeUnreachableError, match=r"the connection to .* broke"):
             face.call("get", done)
         assert 3 <= proxy.connections < 1000
+    proxy.plan([])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wait_ends_in_time_without_a_node(kind: str, proxy: FlakyProxy, done: str) -> None:
+    for states in ((), ("running",)):
+        with face_of(kind, proxy.url, patience=3600) as face:
+            proxy.plan([Cut(0)] * 100_000)
+            begin = time.monotonic()
+            with pytest.raises(NodeUnreachableError):
+                face.call("wait", done, timeout=0.5, states=states)
+            assert time.monotonic() - begin < 30
     proxy.plan([])
 
 

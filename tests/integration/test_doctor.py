@@ -71,7 +71,7 @@ def test_another_program_is_there(node_for_all: Node) -> None:
         assert "task-runner serve --port" in found["mend"]
         old = json.dumps({"versions": {"taskRunner": "0.0.1"}})
         answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(old)}\r\n\r\n{old}"
-        proxy.plan([Say(answer.encode())])
+        proxy.plan([Say(answer.encode())] * 2)
         found = examined(None, 1, TASK_RUNNER_URL=proxy.url, **there)["node"]
         assert "has version 0.0.1" in found["found"]
 
