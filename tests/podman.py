@@ -79,6 +79,12 @@ class PodmanHere:
         """Return the names of all containers, running or not."""
         return self("ps", "--all", "--format", "{{.Names}}").split()
 
+    def unnoticed(self) -> list[str]:
+        """Return what the runtime has of containers of this storage, or had when it was killed."""
+        done = subprocess.run(["runc", "list", "--format", "json"], capture_output=True, check=True)
+        known: list[dict[str, str]] = json.loads(done.stdout) or []
+        return [one["id"] for one in known if one["bundle"].startswith(f"{self.root}/")]
+
     def state(self, name: str) -> dict[str, object]:
         words = self("inspect", "--type", "container", "--format", "{{json .State}}", name)
         state: dict[str, object] = json.loads(words)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from task_runner.isolation.container_client import Client, ToolError
+from task_runner.isolation.container_client import Below, Client, ToolError
 from task_runner.isolation.container_ending import (
     UNKNOWN,
     Evidence,
@@ -63,6 +63,7 @@ class ContainerGuard:
         self._limits = held_to
         self._inside: _Inside | None = None
         self._monitor: Identity | None = None
+        self._below: Below | None = None
         self._over = self._never_ran = False
         self._asked = False
         self._ask_at = self._kill_at = 0.0
@@ -109,6 +110,8 @@ class ContainerGuard:
     def _enter(self, sight: Sight) -> None:
         """Take hold of what runs in the container, and catch up with a stop."""
         self._monitor = _identity_of(sight.monitor)
+        with suppress(ToolError):
+            self._below = Below.of(self._monitor) if self._monitor else None
         first = _identity_of(sight.pid)
         pidfd = first.open_pidfd() if first else None
         if first is None or pidfd is None:
@@ -121,6 +124,8 @@ class ContainerGuard:
     def is_alone(self) -> bool:
         """See Guarded. The kernel ends all that is in a container with its first process."""
         left = [pid for pid in self._others() if os.waitpid(pid, os.WNOHANG) == (0, 0)]
+        if self._never_ran:
+            return not left and not self._client.monitors()
         return not left and (self._monitor is None or self._monitor.is_alive() is False)
 
     def _others(self) -> list[int]:
@@ -153,12 +158,14 @@ class ContainerGuard:
         """See Guarded. There is conmon, which will go.
 
         But when the client was killed at the wrong moment, conmon waits for ever for the start of a
-        container of which podman knows nothing, nor will it after that.
+        container of which podman has not taken notice: only the runtime can remove that.
         """
         del group
-        if self._never_ran:
-            for member in process.with_argument(self._client.name.encode()):
-                process.send_signal(member, signal.SIGKILL)
+        if self._never_ran and since_boot() >= self._ask_at:
+            self._ask_at = since_boot() + INSIST
+            for monitor in self._client.monitors():
+                with suppress(ToolError):  # the runtime has yet to hear of it
+                    Below.of(monitor).remove()
 
     def kill(self) -> None:
         """See Guarded. It is called often, and podman is not asked that often."""
@@ -169,8 +176,9 @@ class ContainerGuard:
             self._tell(signal.SIGKILL)
         elif not self._over:
             process.send_signal(self._leader.identity, signal.SIGKILL)
-        elif self._monitor is not None:
-            process.send_signal(self._monitor, signal.SIGKILL)  # it hangs
+        else:  # conmon hangs
+            for monitor in self._client.monitors():
+                process.send_signal(monitor, signal.SIGKILL)
 
     def collect(self) -> tuple[int | None, dict[str, Any] | None, dict[str, Any] | None]:
         """See Guarded. What the program has used is not known apart from what podman has."""
@@ -220,7 +228,9 @@ class ContainerGuard:
     def leave(self) -> None:
         """See Guarded. What cannot be removed now is removed with the task."""
         with suppress(ToolError):
-            self._client.remove()
+            removed = self._client.remove()
+            if self._below is not None and removed is not None and not removed.is_over:
+                self._below.remove()  # conmon was killed
             for path in (order_of(self._directory), report_of(self._directory)):
                 with suppress(FileNotFoundError):
                     os.unlink(path)

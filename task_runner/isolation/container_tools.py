@@ -7,6 +7,7 @@ import json
 import os
 import resource
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 PROCESSES = 32768
@@ -68,6 +69,17 @@ class Sight(NamedTuple):
     def is_over(self) -> bool:
         """Whether something has run in it, and is over."""
         return self.status in ("exited", "stopped", "dead")
+
+
+def is_monitor(arguments: list[bytes], name: str) -> bool:
+    """Say whether these are the arguments of the conmon of a container, see conmon(8)."""
+    return b"--exit-dir" in arguments and (b"-n", name.encode()) in pairwise(arguments)
+
+
+def runtime_delete(arguments: list[bytes]) -> tuple[str, ...]:
+    """Return what removes the container of a conmon from the runtime below, such as runc(8)."""
+    value = {option: os.fsdecode(word) for option, word in pairwise(arguments)}
+    return (value[b"-r"], "delete", "--force", value[b"-c"])
 
 
 class Setup(NamedTuple):

@@ -5,7 +5,7 @@ import functools
 import os
 import pwd
 import signal
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -138,19 +138,8 @@ def members(leader: Identity, mark: bytes) -> list[Identity]:
     found = {
         entry.pid
         for entry in entries.values()
-        if entry.session == session or mark in _words_in(f"/proc/{entry.pid}/environ")
+        if entry.session == session or mark in environment_of(entry.pid)
     }
-    return _with_descendants(found, entries)
-
-
-def with_argument(argument: bytes) -> list[Identity]:
-    """Find every process that was started with this argument, and all that descends from it."""
-    entries = {entry.pid: entry for entry in all_processes() if not entry.is_zombie}
-    found = {pid for pid in entries if argument in _words_in(f"/proc/{pid}/cmdline")}
-    return _with_descendants(found, entries)
-
-
-def _with_descendants(found: set[int], entries: Mapping[int, Stat]) -> list[Identity]:
     grown = True
     while grown:
         more = {pid for pid, entry in entries.items() if entry.parent in found} - found
@@ -160,10 +149,19 @@ def _with_descendants(found: set[int], entries: Mapping[int, Stat]) -> list[Iden
     return [Identity(host(), boot_id(), pid, entries[pid].start_ticks) for pid in sorted(found)]
 
 
+def environment_of(pid: int) -> list[bytes]:
+    """Return the variables that a process was started with, each `NAME=value`."""
+    return _words_in(f"/proc/{pid}/environ")
+
+
+def arguments_of(pid: int) -> list[bytes]:
+    """Return the arguments that a process was started with."""
+    return _words_in(f"/proc/{pid}/cmdline")
+
+
 def _words_in(path: str) -> list[bytes]:
-    """Return what is in the list of arguments or of variables of a process."""
     try:
-        return read_file(path).split(b"\0")
+        return read_file(path).rstrip(b"\0").split(b"\0")
     except OSError:  # another user's, or just gone: not ours to signal either way
         return []
 

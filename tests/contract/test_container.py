@@ -30,6 +30,7 @@ def environment(tmp_path: Path, podman: PodmanHere) -> Iterator[Environment]:
     """Give an environment whose containers are those of the tests' own podman."""
     yield from environment_with(tmp_path, podman.command)
     assert podman.containers() == []
+    assert podman.unnoticed() == []
 
 
 def environment_with(tmp_path: Path, command: tuple[str, ...]) -> Iterator[Environment]:
@@ -149,6 +150,7 @@ def test_a_client_that_is_killed(
         entry = run(environment, sh(environment, "sleep 0.5; exit 7"))
         assert ending(entry) == expected
         assert podman.containers() == []
+        assert podman.unnoticed() == []
 
 
 @pytest.mark.parametrize("words", ["conmon", "create", "start", "init"])

@@ -13,6 +13,8 @@ from task_runner.isolation.container_tools import (
     Podman,
     Sight,
     is_missing,
+    is_monitor,
+    runtime_delete,
     setup_of,
     sight,
     tool_of,
@@ -184,3 +186,25 @@ def test_the_set_up_of_docker() -> None:
 def test_what_is_no_set_up_is_refused(answer: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         setup_of(answer)
+
+
+# The arguments of conmon 2.1.6 as podman 4.3.1 starts it; some paths are shorter.
+CONMON = [
+    *(b"/usr/bin/conmon", b"--api-version", b"1", b"-c", b"90aa0458", b"-u", b"90aa0458"),
+    *(b"-r", b"/usr/bin/runc", b"-b", b"/graph/userdata", b"-p", b"/run/pidfile"),
+    *(b"-n", b"task-runner-0123-abc", b"--exit-dir", b"/run/libpod/exits", b"--full-attach"),
+    *(b"-l", b"passthrough", b"--exit-command", b"/usr/bin/podman", b"--exit-command-arg"),
+    *(b"90aa0458", b"--runtime-opt", b"--preserve-fds", b"--runtime-opt", b"3"),
+]
+
+
+def test_conmon_is_known_by_its_arguments() -> None:
+    assert is_monitor(CONMON, "task-runner-0123-abc")
+    assert not is_monitor(CONMON, "task-runner-0123-ab")
+    assert not is_monitor(
+        [b"podman", b"rm", b"-n", b"task-runner-0123-abc"], "task-runner-0123-abc"
+    )
+
+
+def test_what_removes_its_container_from_the_runtime() -> None:
+    assert runtime_delete(CONMON) == ("/usr/bin/runc", "delete", "--force", "90aa0458")
