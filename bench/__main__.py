@@ -8,6 +8,7 @@ import tempfile
 import time
 
 from bench import (
+    console,
     download,
     follow,
     idle_cpu,
@@ -37,6 +38,7 @@ MEASURES: dict[str, Measure] = {
     "output": output.run,
     "follow": follow.run,
     "download": download.run,
+    "console": console.run,
     "large_log": large_log.run,
     "load": load.run,
     "search": search.run,
