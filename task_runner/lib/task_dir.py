@@ -187,7 +187,7 @@ def _read_regular(path: str) -> bytes:
             raise ValueError("it is no file")
         if found.st_size > JSON_LIMIT:
             raise ValueError(f"it is larger than {JSON_LIMIT} bytes")
-        return os.read(fd, JSON_LIMIT)
+        return os.read(fd, found.st_size + 1)  # the limit would be allocated, and need not be
     finally:
         os.close(fd)
 
