@@ -1,4 +1,4 @@
-"""Where tasks can run."""
+"""Where tasks can run, and what can stand around them."""
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response

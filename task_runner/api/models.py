@@ -292,6 +292,7 @@ class IsolationView(BaseModel):
     usable: bool = Field(description="Whether it can be used on this node, now.")
     why: str | None = Field(description="Why it cannot.")
     install: str | None = Field(description="What to install or to do.")
+    limits: list[str] | None = Field(description="The members of `limits` that it enforces here.")
 
 
 class EnvironmentsView(BaseModel):

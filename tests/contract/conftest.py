@@ -5,8 +5,8 @@ same in all of them, and so are its states, log, exit codes and files.
 """
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,11 +15,25 @@ from tests.podman import PYTHON, PodmanHere
 from tests.task_processes import kill_all_of, processes_of
 from tests.waiting import wait_until
 
+if TYPE_CHECKING:
+    from tests.slurm_cluster import Cluster
+
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "multiprocess-none": {},
     "multiprocess-sandbox": {"isolation": "sandbox"},
     "multiprocess-container": {"isolation": "container", "isolationOptions": {"image": PYTHON}},
+    "slurm-none": {"environment": "slurm"},
+    "slurm-sandbox": {"environment": "slurm", "isolation": "sandbox"},
 }
+ADOPTING = [name for name in COMBINATIONS if name.startswith("multiprocess")]
+"""Where another TaskRunner goes on when one is killed. With a job of Slurm, the job ends."""
+SLURM = {"settle": 0.5, "pause": [0.3, 2]}
+
+
+def marked(names: Iterable[str]) -> list[Any]:
+    """Return parameters for `combination`: with Slurm all in one process, as it has one cluster."""
+    group = pytest.mark.xdist_group("slurm")
+    return [pytest.param(name, marks=[group] if "slurm" in name else []) for name in names]
 
 
 class Combination:
@@ -43,7 +57,7 @@ class Combination:
 
     def has_said(self, task: str, words: bytes) -> None:
         """Return when the task has printed `words`."""
-        wait_until(lambda: words in self.log(task))
+        wait_until(lambda: words in self.log(task), 60)
 
     def log(self, task: str) -> bytes:
         return self.node.log_of(task)
@@ -59,7 +73,7 @@ class Combination:
         return result["outcome"], result["exitCode"]
 
 
-@pytest.fixture(scope="module", params=COMBINATIONS)
+@pytest.fixture(scope="module", params=marked(COMBINATIONS))
 def combination(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Combination]:
@@ -70,6 +84,9 @@ def combination(
     if fields.get("isolation") == "container":
         podman: PodmanHere = request.getfixturevalue("podman")
         env["TASK_RUNNER_CONTAINER_COMMAND"] = json.dumps(podman.command)
+    if fields.get("environment") == "slurm":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        env |= {**cluster.env, "TASK_RUNNER_ENVIRONMENTS": json.dumps({"slurm": SLURM})}
     with running_node(work_dir, **env) as node:
         yield Combination(node, fields)
     kill_all_of(work_dir)

@@ -372,9 +372,11 @@ def test_two_workers_share_the_jobs(tmp_path: Path, cluster: Cluster, node: Slur
 
 
 def test_environments(node: SlurmNode) -> None:
-    listed: dict[str, Any] = {
-        one["name"]: one for one in node.http.get("/v1/environments").json()["environments"]
-    }
+    answer = node.http.get("/v1/environments").json()
+    listed: dict[str, Any] = {one["name"]: one for one in answer["environments"]}
+    isolations: dict[str, Any] = {one["name"]: one for one in answer["isolations"]}
+    assert isolations["none"]["usable"]
+    assert isolations["sandbox"]["usable"], isolations["sandbox"]["why"]
     assert listed["multiprocess"]["usable"]
     slurm = listed["slurm"]
     assert (slurm["usable"], slurm["why"], slurm["install"]) == (True, None, None)

@@ -40,6 +40,8 @@ def test_each_says_whether_it_can_be_used(monkeypatch: pytest.MonkeyPatch) -> No
         "usable": False,
         "why": "there is no wall",
         "install": "Build one",
+        "limits": views["none"]["limits"],
     }
+    assert {"memory", "openFiles"} <= {*views["none"]["limits"]}
     assert not views["Broken"]["usable"]
     assert "Missing" in views["Missing"]["why"]
