@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from task_runner.lib.errors import NoSuchFileError
@@ -112,6 +112,7 @@ NAME = st.sampled_from([b"a", b"b", b"a.b", b"a-b", b"\xff", b"z"])
 PATHS = st.lists(st.lists(NAME, min_size=1, max_size=4).map(tuple), max_size=12, unique=True)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(PATHS, st.integers(1, 5))
 def test_pages_are_sorted_and_complete(paths: list[tuple[bytes, ...]], limit: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
