@@ -54,7 +54,7 @@ def _prepare(open_files: int) -> None:
     with fork_hooks.postponed():
         import logging  # noqa: F401
     import task_runner.lib.runner  # noqa: F401
-    from task_runner.lib import machine_process, process, registry
+    from task_runner.lib import process, python_machine, registry
 
     for target in registry.MACHINES.values():
         importlib.import_module(target.partition(":")[0])
@@ -70,7 +70,7 @@ def _prepare(open_files: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
     # Remembered here, and so found out or made once for all tasks.
     process.host(), process.boot_id(), process.short_environment(), process.unusual_signals()
-    machine_process.output_handler()
+    python_machine.output_handler()
     # A collection in a child would write to, and so copy, every page that is shared.
     gc.collect()
     gc.freeze()

@@ -26,8 +26,8 @@ from task_runner.lib import cgroup, process
 from task_runner.lib.clock import since_boot
 from task_runner.lib.guarded import Adopted, Child
 from task_runner.lib.limits import out_of_memory
-from task_runner.lib.machine_process import words_of_report
 from task_runner.lib.process import Identity
+from task_runner.lib.report import words_of_report
 from task_runner.lib.task_dir import TaskDir
 
 INSIST = 1.0

@@ -22,11 +22,13 @@ from task_runner.lib.guarded import Adopted, Child
 from task_runner.lib.inside import PACKAGE_PARENT
 from task_runner.lib.isolation import Isolation, Obstacle, Work, policy_of
 from task_runner.lib.machine import Command
-from task_runner.lib.machine_process import REPORT_FD, STATUS_FD, MachineProcess, memory_file
+from task_runner.lib.machine_process import MachineProcess
 from task_runner.lib.policy import Policy
 from task_runner.lib.process import Identity, short_environment
+from task_runner.lib.report import REPORT_FD
 from task_runner.lib.task import Task, no_such_field
 from task_runner.lib.task_dir import TaskDir
+from task_runner.lib.work import STATUS_FD, memory_file
 
 PROGRAM = "bwrap"
 OPTIONS = ("network", "readOnly", "writable")

@@ -11,8 +11,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from task_runner.lib.execute import NOT_STARTED_EXIT_CODE
 from task_runner.lib.machine import Command
-from task_runner.lib.machine_process import REPORT_FD, run_python_machine
+from task_runner.lib.python_machine import run_machine
+from task_runner.lib.registry import machine_of
+from task_runner.lib.report import REPORT_FD, describe, say
 from task_runner.lib.task import Task, task_from_record
 
 PACKAGE_PARENT = os.path.abspath(f"{__file__}/../../..")
@@ -43,4 +46,12 @@ def main(words: Mapping[str, Any]) -> NoReturn:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    run_python_machine(task_from_record(words["task"]), REPORT_FD)
+    code = NOT_STARTED_EXIT_CODE
+    try:
+        os.set_inheritable(REPORT_FD, False)
+        task = task_from_record(words["task"])
+        code = run_machine(machine_of(task.machine), task, REPORT_FD)
+    except BaseException as problem:  # the end of the process: reported
+        say(REPORT_FD, not_started=describe(problem))
+    finally:
+        os._exit(code)

@@ -4,10 +4,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from task_runner.lib.isolation import Isolation
+from typing import Any
 
 from task_runner.lib.errors import SHORTAGES
 
@@ -64,10 +61,14 @@ def find(name: str, known: Mapping[str, str], group: str) -> Any:
         raise LookupError(f"{name!r} ({target}) cannot be loaded: {problem!r}") from problem
 
 
-def isolation_of(name: str) -> "Isolation":
-    """Return the isolation of that name. Raises LookupError."""
-    isolation: Isolation = load(name, ISOLATIONS, ISOLATION_ENTRY_POINTS)
-    return isolation
+def machine_of(name: str) -> Any:
+    """Return the machine (see lib/machine.py) of that name. Raises LookupError."""
+    return load(name, MACHINES, MACHINE_ENTRY_POINTS)
+
+
+def isolation_of(name: str) -> Any:
+    """Return the isolation (see lib/isolation.py) of that name. Raises LookupError."""
+    return load(name, ISOLATIONS, ISOLATION_ENTRY_POINTS)
 
 
 def names_of(known: Mapping[str, str], group: str) -> Iterable[str]:

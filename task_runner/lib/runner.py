@@ -25,6 +25,7 @@ from task_runner.lib.status_file import Record, StatusFile, machine_of, runner_o
 from task_runner.lib.streams import RETRY_INTERVAL, Streams
 from task_runner.lib.task import Task, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
+from task_runner.lib.work import work
 
 STATUS_INTERVAL = 0.25
 """Seconds between two writes of what the machine says of itself."""
@@ -84,7 +85,7 @@ class TaskRunner:
         # The machine before all else, though it may not be needed: what this process has written
         # to until the fork would be copied for each of the two. It waits for its release.
         reach(Step.FORK_MACHINE, self.directory.path)
-        machine = MachineProcess(task, self.directory)
+        machine = MachineProcess(lambda: work(task, self.directory))
         if not self.directory.take_lock():
             machine.abandon()
             return None
@@ -202,12 +203,16 @@ class TaskRunner:
     def _child(self, task: Task, machine: MachineProcess) -> Guarded:
         if task.isolation == "none":
             return Child(machine)
-        return registry.isolation_of(task.isolation).guard(machine, task, self.directory)
+        isolation = registry.isolation_of(task.isolation)
+        guarded: Guarded = isolation.guard(machine, task, self.directory)
+        return guarded
 
     def _adopted(self, task: Task, leader: Identity) -> Guarded:
         if task.isolation == "none":
             return Adopted(leader, self.directory.path)
-        return registry.isolation_of(task.isolation).adopt(leader, task, self.directory)
+        isolation = registry.isolation_of(task.isolation)
+        guarded: Guarded = isolation.adopt(leader, task, self.directory)
+        return guarded
 
     def _open_streams(self, task: Task) -> None:
         directory, limit = self.directory, self._output_limit

@@ -142,7 +142,7 @@ def _environment_of(task: Task) -> Any:
 
 def _machine_of(task: Task) -> Any:
     try:
-        return registry.load(task.machine, registry.MACHINES, registry.MACHINE_ENTRY_POINTS)
+        return registry.machine_of(task.machine)
     except LookupError as problem:
         raise ValidationError(f"unknown machine: {problem}", "machine") from problem
 

@@ -12,7 +12,7 @@ MAX_ENTRIES = 2048
 """Entries in one batch: bounds the memory that a block of empty lines turns into."""
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
-_RECORD = re.compile(  # see LOG_FORMAT in lib/machine_process.py
+_RECORD = re.compile(  # see LOG_FORMAT in lib/python_machine.py
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}\+00:00)"
     r" (Level -?[0-9]{1,9}|[^\s\[\]]+) \[([^\]]*)\] (.*)",
     re.DOTALL,

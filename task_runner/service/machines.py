@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from task_runner.lib.machine import DescribedMachine
-from task_runner.lib.registry import MACHINE_ENTRY_POINTS, MACHINES, load, names_of
+from task_runner.lib.registry import MACHINE_ENTRY_POINTS, MACHINES, machine_of, names_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -22,7 +22,7 @@ def machine_views() -> list[dict[str, Any]]:
 def _view(name: str) -> dict[str, Any]:
     view = {"name": name, "description": None, "schema": None, "error": None}
     try:
-        machine = load(name, MACHINES, MACHINE_ENTRY_POINTS)
+        machine = machine_of(name)
         return {**view, "description": _first_line(machine), "schema": _schema(machine)}
     except Exception as problem:  # whatever a plug-in does
         return {**view, "error": str(problem) or repr(problem)}
