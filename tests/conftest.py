@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from tests.node import Node, running_node
@@ -10,6 +11,10 @@ from tests.slurm_cluster import Cluster, running_cluster
 from tests.task_processes import kill_all_of
 
 ROOT = Path(__file__).parent.parent
+
+# How long an example takes says more of the computer than of the code.
+settings.register_profile("task_runner", deadline=None)
+settings.load_profile("task_runner")
 
 
 @pytest.fixture

@@ -234,7 +234,6 @@ def test_every_history_goes_as_the_model_says() -> None:
         settings=settings(
             max_examples=HISTORIES,
             stateful_step_count=STEPS,
-            deadline=None,
             derandomize=True,
             database=None,
             phases=[Phase.generate],  # to shrink a history takes longer than to read it
