@@ -40,6 +40,8 @@ MOUNT_OPTIONS = ("source", "target", "writable")
 PULL = ("never", "missing", "always")
 IMAGE = r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}"
 ORDER_FD = REPORT_FD + 1
+MIN_PIDS = 16
+"""The threads of runc count, while it prepares the container from inside; short of one, it hangs."""
 BOOT = (
     f"import sys; sys.path.append('{host_python.PLACE}/package'); "
     "from task_runner.isolation.container_init import main; main(sys.argv[1])"
@@ -55,6 +57,8 @@ class ContainerIsolation(Isolation):
         """Check image, pull, network and mounts, and that limits hold. Raises ValidationError."""
         _check_options(task.isolation_options)
         _mounts(task.isolation_options, policy)
+        if task.limits.get("pids", MIN_PIDS) < MIN_PIDS:
+            raise ValidationError(f"a container takes {MIN_PIDS} to start", "limits.pids")
         for name in task.limits:
             why = container_usable.not_held(name, policy.container_command)
             if why:

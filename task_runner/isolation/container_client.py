@@ -14,7 +14,7 @@ from task_runner.isolation.container_tools import (
     sight,
 )
 from task_runner.lib import process
-from task_runner.lib.errors import TaskRunnerError
+from task_runner.lib.errors import UnreachableError
 from task_runner.lib.process import Identity
 
 PATIENCE = 60.0
@@ -22,7 +22,7 @@ PATIENCE = 60.0
 COMPLAINT_LIMIT = 2000
 
 
-class ToolError(TaskRunnerError):
+class ToolError(UnreachableError):
     """Podman or docker did not do what it was asked to."""
 
 

@@ -72,7 +72,7 @@ class DiskFullError(TaskRunnerError):
 
 
 class UnreachableError(TaskRunnerError):
-    """What runs the task elsewhere does not answer for now; it is asked again."""
+    """What runs the task elsewhere, or has something of it, does not answer; it is asked again."""
 
 
 class WorkDirError(TaskRunnerError):

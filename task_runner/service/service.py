@@ -343,7 +343,8 @@ class TaskService:
     async def delete(self, task_id: str) -> None:
         """Remove a task that is over, with all its files.
 
-        Raises TaskNotFoundError, TaskActiveError.
+        Raises TaskNotFoundError, TaskActiveError, UnreachableError when something of it elsewhere,
+        such as a container, cannot be removed for now.
         """
         row = await self.row(task_id)
         if not row.over:

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from task_runner.environments.multiprocess import Entry, MultiprocessEnvironment
 from task_runner.isolation.container import name_of
-from task_runner.lib.errors import ValidationError
+from task_runner.lib.errors import UnreachableError, ValidationError
 from task_runner.lib.policy import Policy
 from task_runner.lib.task import Task, task_from_dict
 from task_runner.lib.task_dir import TaskDir
@@ -28,11 +28,13 @@ UNTIL_GO = "until [ -e go ]; do sleep 0.02; done"
 @pytest.fixture
 def environment(tmp_path: Path, podman: PodmanHere) -> Iterator[Environment]:
     """Give an environment whose containers are those of the tests' own podman."""
-    yield from environment_with(tmp_path, podman.command)
+    with environment_with(tmp_path, podman.command) as environment:
+        yield environment
     assert podman.containers() == []
     assert podman.unnoticed() == []
 
 
+@contextmanager
 def environment_with(tmp_path: Path, command: tuple[str, ...]) -> Iterator[Environment]:
     shared = (str(tmp_path / "shared"),)
     policy = Policy(read_only=shared, writable=shared, container_command=command)
@@ -146,7 +148,7 @@ def client(directory: Path, podman: PodmanHere, in_place_of_run: str) -> tuple[s
 def test_a_client_that_is_killed(
     tmp_path: Path, podman: PodmanHere, script: str, expected: tuple[str, int | None]
 ) -> None:
-    for environment in environment_with(tmp_path, client(tmp_path, podman, script)):
+    with environment_with(tmp_path, client(tmp_path, podman, script)) as environment:
         entry = run(environment, sh(environment, "sleep 0.5; exit 7"))
         assert ending(entry) == expected
         assert podman.containers() == []
@@ -199,6 +201,27 @@ def test_all_of_it_killed_from_outside(environment: Environment, podman: PodmanH
     assert ending(finish(environment, entry)) == ("crashed", 137)
 
 
+def test_without_podman_the_exit_code_is_known_and_the_task_stays_until_it_is_back(
+    tmp_path: Path, podman: PodmanHere
+) -> None:
+    path, gone = tmp_path / "podman", tmp_path / "gone"
+    command = " ".join(podman.command)
+    path.write_text(f'#!/bin/sh\n[ ! -e {gone} ] || exit 125\nexec {command} "$@"\n')
+    path.chmod(0o700)
+    with environment_with(tmp_path, (str(path),)) as environment:
+        entry = begin(environment, sh(environment, f"echo up; {UNTIL_GO}; exit 7"), b"up")
+        wait_until(lambda: machine_of_container(entry))
+        gone.touch()
+        go(entry)
+        assert ending(finish(environment, entry)) == ("failed", 7)
+        with pytest.raises(UnreachableError):
+            environment.unregister_task(entry.task_id)
+        assert environment.get_task_data(entry.task_id).exit_code == 7
+        gone.unlink()
+        environment.unregister_task(entry.task_id)
+        assert podman.containers() == []
+
+
 def test_removed_by_somebody_else(environment: Environment, podman: PodmanHere) -> None:
     entry = begin(environment, sh(environment, f"echo up; {UNTIL_GO}"), b"up")
     podman("rm", "--force", "--time", "0", container_of(entry))
@@ -247,7 +270,7 @@ def test_an_adopted_container_is_stopped(environment: Environment) -> None:
 
 
 def test_a_stop_while_an_image_is_fetched(tmp_path: Path, podman: PodmanHere) -> None:
-    for environment in environment_with(tmp_path, client(tmp_path, podman, "exec sleep 1000")):
+    with environment_with(tmp_path, client(tmp_path, podman, "exec sleep 1000")) as environment:
         entry = begin(environment, sh(environment, "echo never"))
         assert ending(stop(environment, entry)) == ("canceled", -1)
         assert output_of(entry) == b""
@@ -262,10 +285,18 @@ def test_out_of_memory_is_named(environment: Environment) -> None:
 
 
 def test_processes_and_processors_are_limited(environment: Environment) -> None:
-    text = "for n in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; wait"
-    entry = run(environment, sh(environment, text, limits={"pids": 6, "cpu": 0.5}))
+    text = "for n in $(seq 30); do sleep 5 & done; wait"
+    entry = run(environment, sh(environment, text, limits={"pids": 20, "cpu": 0.5}))
     assert ending(entry)[0] == "failed"
     assert b"can't fork" in output_of(entry)
+
+
+def test_fewer_processes_than_a_container_takes_to_start_are_refused(
+    environment: Environment,
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        sh(environment, "true", limits={"pids": 15})
+    assert caught.value.field == "limits.pids"
 
 
 def test_the_image_is_read_only_and_nothing_is_privileged(environment: Environment) -> None:
@@ -361,7 +392,7 @@ def test_a_python_machine_says_that_the_package_is_missing(
 
 
 def test_where_there_is_no_tool_it_is_refused_with_what_helps(tmp_path: Path) -> None:
-    for environment in environment_with(tmp_path, ("no-such-podman",)):
+    with environment_with(tmp_path, ("no-such-podman",)) as environment:
         with pytest.raises(ValidationError) as caught:
             sh(environment, "true")
         assert caught.value.field == "isolation"
@@ -369,7 +400,7 @@ def test_where_there_is_no_tool_it_is_refused_with_what_helps(tmp_path: Path) ->
 
 
 def test_a_runtime_that_does_not_work_is_refused(tmp_path: Path, podman: PodmanHere) -> None:
-    for environment in environment_with(tmp_path, (*podman.command, "--runtime", "no-such")):
+    with environment_with(tmp_path, (*podman.command, "--runtime", "no-such")) as environment:
         with pytest.raises(ValidationError) as caught:
             sh(environment, "true")
         assert "no-such" in str(caught.value)
@@ -380,7 +411,7 @@ def test_the_words_of_docker(tmp_path: Path, podman: PodmanHere) -> None:
     docker = tmp_path / "docker"
     docker.write_text(f'#!/bin/sh\nexec {" ".join(podman.command)} "$@"\n')
     docker.chmod(0o700)
-    for environment in environment_with(tmp_path, (str(docker),)):
+    with environment_with(tmp_path, (str(docker),)) as environment:
         text = "echo '{\"progress\": 1}' >&3; echo out; echo err >&2; cat; kill -SEGV $$"
         parameters = {"argv": ["sh", "-c", text], "stdin": "in\n"}
         task = task_of(environment, {"machine": "command", "parameters": parameters})
