@@ -41,7 +41,7 @@ PULL = ("never", "missing", "always")
 IMAGE = r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}"
 ORDER_FD = REPORT_FD + 1
 MIN_PIDS = 16
-"""The threads of runc count, while it prepares the container from inside; short of one, it hangs."""
+"""The threads of runc count while it prepares the container from inside; it hangs without one."""
 BOOT = (
     f"import sys; sys.path.append('{host_python.PLACE}/package'); "
     "from task_runner.isolation.container_init import main; main(sys.argv[1])"
