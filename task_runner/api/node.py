@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from task_runner.api.dependencies import Service
-from task_runner.api.models import Success, SystemView
+from task_runner.api.models import Problem, Success, SystemView
 from task_runner.api.problems import problem
 from task_runner.lib.state import State
 
@@ -72,7 +72,14 @@ async def livez() -> str:
     return "ok\n"
 
 
-@router.get("/readyz", response_class=PlainTextResponse)
+@router.get(
+    "/readyz",
+    response_class=PlainTextResponse,
+    responses={
+        200: {"content": {"application/json": {}}},
+        503: {"model": Problem, "description": "The server is stopping."},
+    },
+)
 async def readyz(service: Service, verbose: Verbose = None) -> Response:
     """Tell that tasks can be accepted: the index answers, and the server is not about to stop.
 

@@ -31,8 +31,9 @@ def install(app: FastAPI) -> None:
 
 
 def _describe_problems(responses: dict[str, Any]) -> None:
+    """Name the media type of problems, in place of that of the route's other answers."""
     for response in responses.values():
         content = response.get("content", {})
-        schema = content.get("application/json", {}).get("schema", {})
-        if schema.get("$ref", "").endswith(f"/{Problem.__name__}"):
-            content[MEDIA_TYPE] = content.pop("application/json")
+        for kind, body in list(content.items()):
+            if body.get("schema", {}).get("$ref", "").endswith(f"/{Problem.__name__}"):
+                content[MEDIA_TYPE] = content.pop(kind)

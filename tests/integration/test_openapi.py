@@ -42,5 +42,20 @@ def test_the_node_is_what_its_document_says(node: Node, tmp_path: Path) -> None:
         stderr=subprocess.STDOUT,
     )
     assert done.returncode == 0, done.stdout
-    assert "Tested: 18" in done.stdout
+    paths = node.http.get("/openapi.json").json()["paths"]
+    tried = sum(len(operations) for path, operations in paths.items() if path != "/v1/events")
+    assert f"Tested: {tried}\n" in done.stdout
     assert "Traceback" not in node.log.read_text()
+
+
+def test_every_error_is_described_as_a_problem(node_for_all: Node) -> None:
+    paths = node_for_all.http.get("/openapi.json").json()["paths"]
+    errors = [
+        response
+        for operations in paths.values()
+        for operation in operations.values()
+        for status, response in operation["responses"].items()
+        if status[0] in "45"
+    ]
+    assert len(errors) > 20
+    assert {kind for error in errors for kind in error["content"]} == {"application/problem+json"}
