@@ -95,8 +95,14 @@ export class LogPanel {
     return found && !this.source.isFiltered ? Number(found[1]) : null;
   }
 
-  jump(offset) {
-    return this.view.open(this.source, this.view.size, offset).catch((error) => this.broken(error));
+  async jump(offset) {
+    const { source } = this;
+    try {
+      await this.view.open(source, this.view.size, offset);
+    } catch (error) {
+      await this.broken(error);
+      if (!error.status && this.source === source && !this.view.chunks.length) await this.jump(offset);
+    }
   }
 
   async goToLinked() {

@@ -46,6 +46,7 @@ export class LogView {
     this.source = source;
     this.size = size;
     this.clear();
+    this.isFilling = true; // until it is open, nothing else may load
     const { signal } = this.loading;
     try {
       if (offset === null) await this.openEnd(signal);
@@ -65,6 +66,7 @@ export class LogView {
     }
     this.joinEnd();
     this.toBottom();
+    this.isFilling = false;
     await this.fill();
     if (this.isLive && !signal.aborted) this.toBottom();
   }
@@ -75,6 +77,7 @@ export class LogView {
     if (signal.aborted) return;
     this.add(chunk);
     this.viewport.scrollTop = 0;
+    this.isFilling = false;
     await this.fill();
   }
 
@@ -100,11 +103,23 @@ export class LogView {
   async before(end, signal) {
     let start = await this.source.lineStart(Math.max(0, end - this.bytes), signal);
     if (start >= end) start = Math.max(0, end - this.bytes);
-    const { entries, end: last } = await this.source.read(start, end, signal);
+    const { entries, end: last } = await this.readUntil(start, end, signal);
     this.learn(entries.length, end - start);
     const kept = entries.slice(-LINES_AT_ONCE * 3);
     if (kept.length < entries.length) start = entries.at(-kept.length - 1).offset;
     return { start, end: last, element: this.elementOf(kept), lines: kept.length };
+  }
+
+  /** Read all between two offsets, even where a search gives it in parts. */
+  async readUntil(start, end, signal) {
+    const found = await this.source.read(start, end, signal);
+    while (found.end < end) {
+      const more = await this.source.read(found.end, end, signal);
+      if (more.end <= found.end) break;
+      found.entries.push(...more.entries);
+      found.end = more.end;
+    }
+    return found;
   }
 
   /** Load as many bytes the next time as are likely to hold the lines that are wanted. */
@@ -154,6 +169,7 @@ export class LogView {
   }
 
   add(chunk) {
+    if (this.last && chunk.start !== this.last.end) return; // live lines came first
     this.put(chunk);
     this.keepPlace(() => this.dropFirst());
   }
