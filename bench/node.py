@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from bench.client import Address, Connection
@@ -21,12 +21,18 @@ PATIENCE = 120.0
 class Node:
     """One gunicorn with one worker on a work directory; use it with `with`."""
 
-    def __init__(self, work_dir: str, prefix: Sequence[str] = ()) -> None:
-        """`prefix` is a command that executes the server, with other limits perhaps."""
+    def __init__(
+        self, work_dir: str, prefix: Sequence[str] = (), settings: Mapping[str, str] = {}
+    ) -> None:
+        """`prefix` is a command that executes the server, with other limits perhaps.
+
+        `settings` are variables for it, besides those that are not about the Task Runner.
+        """
         os.makedirs(work_dir, 0o700, exist_ok=True)
         self.work_dir = work_dir
         self.group = Group(os.path.basename(work_dir))
         self._prefix = prefix
+        self._settings = settings
         self._server: subprocess.Popen[bytes] | None = None
         self.address: Address = ("127.0.0.1", 0)
 
@@ -43,6 +49,7 @@ class Node:
         ]
         argv += ["-k", "uvicorn.workers.UvicornWorker", "task_runner.api.star_app:create_app"]
         settings = {k: v for k, v in os.environ.items() if not k.startswith("TASK_RUNNER_")}
+        settings |= self._settings
         begin = time.perf_counter()
         with open(f"{self.work_dir}.log", "ab") as log:
             self._server = subprocess.Popen(
