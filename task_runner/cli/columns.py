@@ -1,4 +1,4 @@
-"""What tables show of a task."""
+"""What tables show of a task, and of what a node has."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,3 +69,13 @@ TASKS = [
     Column("LABELS", labels, is_wide=True, is_long=True),
     Column("WHY", lambda task: text(task.get("error")), is_wide=True, is_long=True),
 ]
+
+
+def usable(title: str) -> list[Column]:
+    """Return the columns of things that have a name and may not be usable here."""
+    return [
+        Column(title, lambda one: str(one["name"])),
+        Column("USABLE", lambda one: "yes" if one["usable"] else "no"),
+        Column("WHY NOT", lambda one: text(one["why"]), is_long=True),
+        Column("MENDED BY", lambda one: text(one["install"]), is_long=True),
+    ]

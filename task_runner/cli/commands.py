@@ -25,6 +25,7 @@ COMMANDS = {
     "events": Known("events", "Show the changes of state of all tasks."),
     "machines": Known("machines", "List what can be run."),
     "environments": Known("environments", "List where tasks can run."),
+    "isolations": Known("isolations", "List what can stand around tasks."),
     "serve": Known("serve", "Start a node."),
     "doctor": Known("doctor", "Find out what is wrong, and what mends it."),
     "config": Known("config", "Show the settings."),

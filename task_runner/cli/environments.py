@@ -2,14 +2,8 @@
 
 import click
 
-from task_runner.cli.output import Column, output_option, show
-
-COLUMNS = (
-    Column("ENVIRONMENT", lambda one: str(one["name"])),
-    Column("USABLE", lambda one: "yes" if one["usable"] else "no"),
-    Column("WHY NOT", lambda one: one["why"] or "-", is_long=True),
-    Column("MENDED BY", lambda one: one["install"] or "-", is_long=True),
-)
+from task_runner.cli.columns import usable
+from task_runner.cli.output import output_option, show
 
 
 @click.command()
@@ -19,4 +13,4 @@ def environments(*, output: str) -> None:
     from task_runner.cli.node import connected
 
     with connected() as client:
-        show(client.environments(), COLUMNS, output, "name")
+        show(client.environments(), usable("ENVIRONMENT"), output, "name")

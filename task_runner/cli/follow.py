@@ -1,6 +1,7 @@
 """Following one task: its output as it comes, its progress, and its end."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -54,13 +55,24 @@ async def _submitted(task: Mapping[str, Any], accepted: threading.Event) -> Task
         accepted.set()
         screen = Screen()
         looking = asyncio.create_task(_look(client, task_id, screen))
+        logs = [_pass_on(client, task_id, screen)]
+        if task.get("stderr") == "separate":
+            logs.append(_pass_on(client, task_id, screen, "stderr"))
         try:
-            async for block in client.logs(task_id, follow=True):
-                screen.write(block)
+            await asyncio.gather(*logs)
         finally:
             looking.cancel()
             screen.close()
         return await client.wait(task_id)
+
+
+async def _pass_on(
+    client: AsyncClient, task_id: str, screen: Screen, stream: str | None = None
+) -> None:
+    """Follow a log: standard error on ours, anything else on standard output."""
+    file = sys.stderr if stream else sys.stdout
+    async for block in client.logs(task_id, follow=True, stream=stream):
+        screen.write(block, file.buffer)
 
 
 async def _look(client: AsyncClient, task_id: str, screen: Screen) -> None:

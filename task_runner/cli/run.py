@@ -63,6 +63,11 @@ def _mine(name: str) -> str:
     callback=json_pairs,
     help="NAME=VALUE of what it may use, such as memory=1000000000.",
 )
+@click.option(
+    "--stderr",
+    type=click.Choice(["merged", "separate"]),
+    help="Whether standard error has a log of its own; it is then on yours.",
+)
 @click.option("-p", "--parameters", help="Parameters as JSON, in place of a command.")
 @click.option("-d", "--detach", is_flag=True, help="Do not follow it; print its identifier.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)

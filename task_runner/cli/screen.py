@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import BinaryIO
 
 from task_runner.cli.output import has_colours
 
@@ -10,7 +11,7 @@ WIDTH = 30
 
 
 class Screen:
-    """Output on standard output; on a terminal, also a line below it that tells the progress."""
+    """The output of a task; on a terminal, also a line below it that tells the progress."""
 
     def __init__(self) -> None:
         """Show nothing yet; `is_shown`: the progress can be shown."""
@@ -19,11 +20,11 @@ class Screen:
         self._is_below = True
         """The cursor is at the beginning of a line: the one for the progress can stand there."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, file: BinaryIO) -> None:
         """Pass output on as it is, at once."""
         self._draw("")
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        file.write(data)
+        file.flush()
         self._is_below = data.endswith(b"\n") or not data
         self._draw(self._line)
 

@@ -23,6 +23,12 @@ def environments(node: Node) -> Steps[list[dict[str, Any]]]:
     return found["environments"]
 
 
+def isolations(node: Node) -> Steps[list[dict[str, Any]]]:
+    """Return what can stand around tasks: `name`, `usable`, `why` not, what to `install`."""
+    found: dict[str, list[dict[str, Any]]] = yield from _told(node, "/v1/environments")
+    return found["isolations"]
+
+
 def system(node: Node) -> Steps[dict[str, Any]]:
     """Return versions, host, uptime, tasks by state, capacity, disk and limits of the node."""
     found: dict[str, Any] = yield from _told(node, "/v1/system")

@@ -102,6 +102,7 @@ class AsyncClient:
     ping = _returns(about.ping)
     machines = _returns(about.machines)
     environments = _returns(about.environments)
+    isolations = _returns(about.isolations)
     system = _returns(about.system)
 
     async def aclose(self) -> None:

@@ -100,6 +100,7 @@ class Client:
     ping = _returns(about.ping)
     machines = _returns(about.machines)
     environments = _returns(about.environments)
+    isolations = _returns(about.isolations)
     system = _returns(about.system)
 
     def close(self) -> None:

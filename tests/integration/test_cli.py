@@ -51,6 +51,10 @@ def test_run_has_the_output_and_the_exit_code_of_the_task(
     assert (done.returncode, done.stdout) == (code, "out\nerr\n")
     assert said in done.stderr
     assert bool(done.stderr) == bool(said)
+    done = piped(node, "run", "--stderr", "separate", "--", "sh", "-c", script)
+    assert (done.returncode, done.stdout) == (code, "out\n")
+    assert done.stderr.startswith("err\n")
+    assert said in done.stderr
 
 
 def test_run_of_what_cannot_be_started_or_takes_too_long(node: Node) -> None:
@@ -403,6 +407,14 @@ def test_machines(node: Node) -> None:
     assert [row[0] for row in rows] == ["MACHINE", "command", "echo"]
     machines = json.loads(data(node, "machines", "-o", "json"))
     assert machines[0]["schema"]["type"] == "object"
+
+
+def test_isolations(node: Node) -> None:
+    rows = [line.split() for line in data(node, "isolations").splitlines()]
+    assert rows[:2] == [
+        ["ISOLATION", "USABLE", "WHY", "NOT", "MENDED", "BY"],
+        ["none", "yes", "-", "-"],
+    ]
 
 
 def test_environments(node: Node) -> None:

@@ -88,6 +88,8 @@ def test_check_and_rerun(face: Face, node_for_all: Node) -> None:
 
 def test_what_the_node_is(face: Face) -> None:
     assert {"command", "echo"} <= {machine["name"] for machine in face.call("machines")}
+    found = {one["name"]: one["usable"] for one in face.call("isolations")}
+    assert found["none"] is True
     found = {one["name"]: one["usable"] for one in face.call("environments")}
     assert found["multiprocess"] is True
     assert {"versions", "capacity", "disk"} <= face.call("system").keys()
