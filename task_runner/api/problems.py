@@ -114,7 +114,8 @@ def _methods_of(request: Request) -> list[str]:
 
 
 async def _known(_request: Request, error: Exception) -> JSONResponse:
-    status = STATUS_OF[type(error)]
+    # Who raises it may have a more precise one, which this package does not know.
+    status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
     is_transient = status == HTTPStatus.SERVICE_UNAVAILABLE
     return problem(status, str(error), RETRY_AFTER if is_transient else None)
 

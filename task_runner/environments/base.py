@@ -86,7 +86,10 @@ class Environment(Protocol):
         """Pass a verdict on a task that has no result and cannot get one; return how it is now."""
 
     def remove(self, directory: TaskDir) -> None:
-        """Remove a task that is over, or was never started. Raises TaskActiveError."""
+        """Remove a task that is over, or was never started.
+
+        Raises TaskActiveError, UnreachableError when something of it cannot be removed now.
+        """
 
     def close(self) -> None:
         """Let go; every task goes on."""

@@ -37,15 +37,16 @@ def serve(control_fd: int, open_files: int, plans: str) -> None:
         if not data:
             return
         reply = socket.socket(fileno=fds[0])
+        request = json.loads(data)
         try:
-            reach(Step.FORK, json.loads(data)["path"])
+            reach(Step.FORK, request["path"])
             pid = os.fork()
         except OSError as problem:
             _answer(reply, error=f"fork: {problem.strerror}", errno=problem.errno)
             pid = -1
         if pid == 0:
             control.close()
-            _become_task_runner(json.loads(data), reply)
+            _become_task_runner(request, reply)
         reply.close()
 
 

@@ -226,7 +226,7 @@ class MultiprocessEnvironment:
                 directory.tidy()
 
     def remove(self, directory: TaskDir) -> None:
-        """Remove a task that is over, or was never started. Raises TaskActiveError."""
+        """See Environment."""
         _let_go(directory)
         with directory.keep_out() as alone:
             seen = observe(directory, lock_is_mine=alone).state
@@ -242,7 +242,7 @@ class MultiprocessEnvironment:
 
 
 def _remove_isolation(directory: TaskDir) -> None:
-    """Remove what the isolation of a task has left elsewhere. Raises TaskRunnerError."""
+    """Remove what the isolation of a task has left elsewhere. Raises UnreachableError."""
     try:
         task = task_from_record(read_json(directory.task) or {})
         if task.isolation != "none":

@@ -95,8 +95,8 @@ class Isolation(ABC):
     def remove(self, task: Task, directory: TaskDir) -> None:  # noqa: B027  - nothing, by default
         """Remove what is left of a task outside of its directory, which is removed next.
 
-        Called when the task is deleted; safe to repeat. Raises TaskRunnerError when something
-        would be forgotten: then the task stays.
+        Called when the task is deleted; safe to repeat. Raises UnreachableError when
+        something would be forgotten: then the task stays.
         """
 
 

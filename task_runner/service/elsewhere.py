@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from task_runner.environments.base import Place, RemoteEnvironment, Sighting
@@ -87,7 +88,7 @@ class Elsewhere:
         if directory.task_id in self._tasks:
             return
         self._tasks[directory.task_id] = task = _Task(directory)
-        self._spawn(self._hand_over(task))
+        self._spawn(self._begin(task))
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch(), name="elsewhere")
 
@@ -97,6 +98,17 @@ class Elsewhere:
         self._look_at = min(self._look_at, time.monotonic() + self._pause)
         self._hurry.set()
         self._hurry = asyncio.Event()
+
+    async def _begin(self, task: _Task) -> None:
+        """Hand a task over; what goes wrong here (a full disk, a damaged file) leaves it alone.
+
+        Recovery comes back to it, as to everything that is not watched.
+        """
+        try:
+            await self._hand_over(task)
+        except Exception:
+            self._tasks.pop(task.directory.task_id, None)
+            raise
 
     async def _hand_over(self, task: _Task) -> None:
         """Launch the task; what cannot be reached now is tried again, ever more slowly."""
@@ -145,7 +157,7 @@ class Elsewhere:
     async def _log_failure(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
             await step()
-        except Exception:  # one bad round must not be the last one
+        except Exception:  # one bad round must not be the last one, nor one bad task the only one
             log.exception("looking at tasks elsewhere failed; it is tried again")
 
     def _handed_over(self) -> list[_Task]:
@@ -178,7 +190,7 @@ class Elsewhere:
         for task in unheard:
             self._spawn(self._cancel_again(task))
         for task in tasks:
-            await self._act_on(task)
+            await self._log_failure(partial(self._act_on, task))
         fastest, slowest = self._environment.pause
         self._pause = fastest if moved else min(self._pause * 1.5, slowest)
         self._look_at = time.monotonic() + max(self._due(), took * QUIET)
@@ -283,14 +295,14 @@ def _changed(tasks: Iterable[_Task]) -> list[tuple[_Task, Observation]]:
     """Return the tasks whose status file is another than at the last time."""
     found = []
     for task in tasks:
-        stamp = _stamp(task.directory.status)
-        if stamp == task.stamp:
-            continue
         try:
+            stamp = _stamp(task.directory.status)
+            if stamp == task.stamp:
+                continue
+            task.stamp = stamp
             found.append((task, observe(task.directory)))
-        except ValueError as problem:
+        except (ValueError, OSError) as problem:
             log.error("task %s cannot be read: %s", task.directory.task_id, problem)
-        task.stamp = stamp
     return found
 
 

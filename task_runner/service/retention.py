@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from task_runner.environments.work_dir import STAGING, WorkDir
 from task_runner.lib.clock import timestamp
-from task_runner.lib.errors import TaskActiveError, UnreachableError
+from task_runner.lib.errors import TaskRunnerError
 from task_runner.lib.task_dir import TaskDir
 from task_runner.service.index import FIRST, Finished, Index
 from task_runner.service.readers import lock_directory, nobody_reads
@@ -119,7 +119,7 @@ class Retention:
                 await self._remove(task_id)
         except FileNotFoundError:  # removed from outside: only the index knows it
             await self._remove(task_id)
-        except (TaskActiveError, UnreachableError, OSError) as problem:
+        except (TaskRunnerError, OSError, ValueError) as problem:  # it keeps no other from going
             log.warning("%s cannot be removed, it is tried again: %s", task_id, problem)
             return
         self.removed[reason] += 1

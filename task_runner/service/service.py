@@ -166,7 +166,7 @@ class TaskService:
         """Remove a task that is not started; False when it cannot be, and so is to run."""
         try:
             await in_thread(self._threads, self._environments.local.remove, directory)
-        except (TaskActiveError, OSError, ValueError) as problem:
+        except (TaskActiveError, UnreachableError, OSError, ValueError) as problem:
             log.warning("%s cannot be started yet, it waits: %s", directory.task_id, problem)
             return False
         await self.index.remove(directory.task_id)

@@ -11,6 +11,7 @@ from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
 from task_runner.api import problems
+from task_runner.isolation.container_client import ToolError
 from task_runner.lib import errors
 
 SECRET = "/srv/secret-path"
@@ -67,6 +68,7 @@ KNOWN = [
     (errors.StopError("told"), 503, "Service Unavailable"),
     (errors.DiskFullError("told"), 507, "Insufficient Storage"),
     (errors.UnreachableError("told"), 503, "Service Unavailable"),
+    (ToolError("told"), 503, "Service Unavailable"),
     (errors.ValidationError("told"), 400, "Bad Request"),
     (HTTPException(418, "told"), 418, "I'm a Teapot"),
 ]

@@ -10,7 +10,7 @@ import pytest
 
 from task_runner.environments.work_dir import STAGING, WorkDir
 from task_runner.lib.clock import timestamp
-from task_runner.lib.errors import TaskActiveError
+from task_runner.lib.errors import TaskActiveError, UnreachableError
 from task_runner.lib.observe import Observation
 from task_runner.lib.state import State
 from task_runner.lib.task import accepted, task_from_dict
@@ -32,10 +32,11 @@ class Store:
         self.work_dir = work_dir
         self.removed: list[str] = []
         self.refuses = ""
+        self.reason: Exception = TaskActiveError("it runs")
 
     async def remove(self, task_id: str) -> None:
         if task_id == self.refuses:
-            raise TaskActiveError("it runs")
+            raise self.reason
         self.removed.append(task_id)
         await self.index.remove(task_id)
 
@@ -103,10 +104,19 @@ def test_only_those_that_are_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert asyncio.run(main()) == "abc"
 
 
-def test_no_other_goes_for_one_that_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        TaskActiveError("it runs"),
+        UnreachableError("its container is still there"),
+        PermissionError("not ours"),
+        ValueError("verdict.json is damaged"),
+    ],
+)
+def test_no_other_goes_for_one_that_is_kept(tmp_path: Path, reason: Exception) -> None:
     async def main() -> str:
         async with a_store(tmp_path) as store:
-            store.refuses = "a"
+            store.refuses, store.reason = "a", reason
             with Readers().hold(TaskDir.of(str(tmp_path), "b")):
                 return await store.keep(number=2)
 
