@@ -31,6 +31,12 @@ def is_running(pid: int) -> bool:
     return process(pid) is not None
 
 
+def is_stopped(pid: int) -> bool:
+    """Say whether SIGSTOP has got there: a SIGCONT before would go past it."""
+    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    return stat[stat.rindex(b")") + 2 :].startswith(b"T")
+
+
 def processes_of(directory: Path) -> set[Process]:
     """Return every process that works for a task in `directory` or below it."""
     found = {*_marked(directory), *_recorded(directory), *_lock_holders(directory)}

@@ -11,7 +11,7 @@ import httpx2
 from task_runner.lib.fault_points import Step
 from tests.fault_plans import Plans
 from tests.node import Json, Node, running_node
-from tests.task_processes import kill_all_of, processes_of
+from tests.task_processes import is_stopped, kill_all_of, processes_of
 from tests.waiting import wait_until
 
 LINES = 2000
@@ -55,6 +55,15 @@ class Site(NamedTuple):
         script = f"exec 2>/dev/null; echo ran >> {self.scratch / task_id}; seq {LINES}; {end}"
         task = {"machine": "command", "parameters": {"argv": ["sh", "-c", script]}, **fields}
         self.ask("POST", "/v1/tasks", 201, json={"taskId": task_id, "gracePeriod": 5, **task})
+
+    def stopped_at(self, step: Step, task_id: str) -> int:
+        """Wait until a process has stopped itself, as planned; return its pid."""
+
+        def found() -> list[int]:
+            fired = [one.pid for one in self.plans.fired(step) if task_id in one.path]
+            return [pid for pid in fired if is_stopped(pid)]
+
+        return wait_until(found)[-1]
 
     def times_run(self, task_id: str) -> int:
         path = self.scratch / task_id

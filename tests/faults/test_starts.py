@@ -16,7 +16,6 @@ from tests.conftest import ROOT
 from tests.faults.site import Site
 from tests.node import Node, running_node
 from tests.tasks import ending, program, record_of, run
-from tests.waiting import wait_until
 
 Environment = MultiprocessEnvironment
 
@@ -82,8 +81,7 @@ def test_a_client_that_gave_up_and_retries_gets_the_same_task(site: Site) -> Non
     site.plan(Step.ANSWER, "SIGSTOP", "hung-up")
     with pytest.raises(Exception, match="timed out"):
         site.node.http.post("/v1/tasks", json=sleeper(site, "hung-up"), timeout=0.5)
-    wait_until(lambda: site.plans.fired(Step.ANSWER))
-    os.kill(site.plans.fired(Step.ANSWER)[-1].pid, signal.SIGCONT)
+    os.kill(site.stopped_at(Step.ANSWER, "hung-up"), signal.SIGCONT)
     site.ask("POST", "/v1/tasks", 201, json=sleeper(site, "hung-up"))
     assert site.accounted("hung-up")["outcome"] == "succeeded"
     assert site.times_run("hung-up") == 1
@@ -101,9 +99,9 @@ def test_a_process_that_is_stopped_holds_up_nothing_for_good(site: Site, step: S
     site.plan(step, "SIGSTOP", task_id)
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(site.submit, task_id, "exit 7")
-        wait_until(lambda: [one for one in site.plans.fired(step) if task_id in one.path])
+        stopped = site.stopped_at(step, task_id)
         assert site.node.http.get("/livez").status_code == 200
-        os.kill(site.plans.fired(step)[-1].pid, signal.SIGCONT)
+        os.kill(stopped, signal.SIGCONT)
         answer.result()
     view = site.accounted_for(task_id)
     assert (view["outcome"], view["exitCode"]) == ("failed", 7)

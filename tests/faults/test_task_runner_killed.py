@@ -101,8 +101,7 @@ def test_a_stop_works_while_nobody_owns_the_task(site: Site) -> None:
     wait_until(lambda: site.node.output(task) == "ready\n")
     site.plans.add(Step.LOCK, "SIGSTOP", task)
     os.kill(site.node.status_file(task)["process_id"], signal.SIGKILL)
-    wait_until(lambda: site.plans.fired(Step.LOCK))
-    adopter = site.plans.fired(Step.LOCK)[-1].pid
+    adopter = site.stopped_at(Step.LOCK, task)
     site.ask("POST", f"/v1/tasks/{task}/stop", 200)
     os.kill(adopter, signal.SIGCONT)
     view = site.node.result(task)

@@ -108,7 +108,7 @@ def test_a_stop_reaches_all_of_an_adopted_machine(environment: Environment) -> N
     kill_task_runner(entry)
     assert ending(stop(environment, entry)) == ("canceled", -1)
     assert output_of(entry).count(b"bye\n") == 3
-    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=1)
+    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=20)
 
 
 def test_an_adopted_machine_that_ignores_the_stop_is_killed(environment: Environment) -> None:
@@ -116,7 +116,7 @@ def test_an_adopted_machine_that_ignores_the_stop_is_killed(environment: Environ
     entry = begin(environment, deaf, b"ready")
     kill_task_runner(entry)
     assert ending(stop(environment, entry)) == ("canceled", -1)
-    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=1)
+    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=20)
 
 
 def test_an_adopted_python_machine_cleans_up(environment: Environment) -> None:

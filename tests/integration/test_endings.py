@@ -43,7 +43,7 @@ def test_every_ending_is_told_apart(
 ) -> None:
     entry = run(environment, task)
     assert ending(entry) == expected
-    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=1)
+    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=20)
 
 
 def test_the_result_tells_all_of_a_success(environment: Environment) -> None:
@@ -120,7 +120,7 @@ def test_a_daemon_left_behind_goes_with_the_task(environment: Environment) -> No
     assert ending(entry) == ("failed", 4)
     assert output_of(entry) == b"up\nfarewell\n"
     assert record_of(entry)["output_size"] == len(output_of(entry))
-    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=1)
+    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=20)
 
 
 def test_a_daemon_that_ignores_everything_is_killed_after_the_grace_period(
@@ -129,7 +129,7 @@ def test_a_daemon_that_ignores_everything_is_killed_after_the_grace_period(
     daemon = "(trap '' TERM HUP; exec setsid sleep 1000) & sleep 0.2"
     entry = run(environment, script(daemon, gracePeriod=0.3))
     assert ending(entry) == ("succeeded", 0)
-    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=1)
+    wait_until(lambda: not processes_of(Path(entry.work_dir)), timeout=20)
 
 
 PROBE = """

@@ -215,7 +215,7 @@ def test_a_log_that_a_task_replaced_blocks_nobody(node: Node) -> None:
     for _ in range(8):  # more than there are threads
         assert node.log_of(task, tail=1) == b""
         assert node.log_of(task) == b""
-    node.terminate(timeout=5)
+    node.terminate(timeout=20)  # gunicorn kills after 30 seconds
 
 
 def test_a_damaged_status_of_a_dead_task_is_lost_and_can_be_deleted(node: Node) -> None:

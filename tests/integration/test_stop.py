@@ -30,7 +30,7 @@ CANCELED = ("canceled", -1)
 
 
 def assert_nothing_is_left(work_dir: str) -> None:
-    wait_until(lambda: not processes_of(Path(work_dir)), timeout=1)
+    wait_until(lambda: not processes_of(Path(work_dir)), timeout=20)
 
 
 def said(entry: Entry) -> list[bytes]:
