@@ -10,6 +10,7 @@ runs elsewhere (`RemoteEnvironment`) the service looks at the status files, whic
 system brings, and now and then asks the environment about all tasks at once, with `look`.
 """
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +18,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from task_runner.environments.work_dir import WorkDir
+from task_runner.lib import registry
 from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import TaskActiveError, ValidationError
 from task_runner.lib.handle import claim
@@ -24,8 +26,10 @@ from task_runner.lib.observe import Observation, observe
 from task_runner.lib.outcome import STOP_EXIT_CODES, Outcome
 from task_runner.lib.process import host
 from task_runner.lib.state import State
-from task_runner.lib.task import Task
-from task_runner.lib.task_dir import TaskDir, create_exclusive
+from task_runner.lib.task import Task, task_from_record
+from task_runner.lib.task_dir import TaskDir, create_exclusive, read_json
+
+log = logging.getLogger(__name__)
 
 PACKAGE_PARENT = os.path.abspath(f"{__file__}/../../..")
 """What PYTHONPATH needs to find this package."""
@@ -201,6 +205,7 @@ class RemoteEnvironment(ABC):
         seen = observe(directory).state
         if not seen.is_over and (seen is not State.CREATED or os.path.exists(directory.handle)):
             raise TaskActiveError(f"{directory.task_id} is {seen}; stop it first")
+        remove_isolation(directory)
         self.work_dir.remove(directory)
 
     def close(self) -> None:  # noqa: B027  - most have nothing to let go of
@@ -213,6 +218,16 @@ def refuse_options(task: Task) -> None:
         raise ValidationError(
             f"the environment {task.environment!r} has no such option", f"environmentOptions.{name}"
         )
+
+
+def remove_isolation(directory: TaskDir) -> None:
+    """Remove what a task's isolation has left outside of its directory. Raises UnreachableError."""
+    try:
+        task = task_from_record(read_json(directory.task) or {})
+        if task.isolation != "none":
+            registry.isolation_of(task.isolation).remove(task, directory)
+    except (ValueError, LookupError) as problem:  # damaged, or its plug-in is not there any more
+        log.warning("the isolation of %s cannot be asked to tidy up: %s", directory.path, problem)
 
 
 def verdict(state: State, outcome: Outcome, error: str | None) -> dict[str, object]:

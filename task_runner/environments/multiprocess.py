@@ -15,10 +15,15 @@ import signal
 from contextlib import suppress
 from typing import NamedTuple
 
-from task_runner.environments.base import Capabilities, Usability, refuse_options, verdict
+from task_runner.environments.base import (
+    Capabilities,
+    Usability,
+    refuse_options,
+    remove_isolation,
+    verdict,
+)
 from task_runner.environments.fork_client import ForkClient, Launch
 from task_runner.environments.work_dir import WorkDir
-from task_runner.lib import registry
 from task_runner.lib.clock import since_boot, timestamp
 from task_runner.lib.errors import (
     StopError,
@@ -32,8 +37,8 @@ from task_runner.lib.outcome import Outcome
 from task_runner.lib.policy import NOTHING, Policy
 from task_runner.lib.process import host
 from task_runner.lib.state import State
-from task_runner.lib.task import Task, task_from_record
-from task_runner.lib.task_dir import TaskDir, create_exclusive, read_json
+from task_runner.lib.task import Task
+from task_runner.lib.task_dir import TaskDir, create_exclusive
 
 log = logging.getLogger(__name__)
 
@@ -232,23 +237,13 @@ class MultiprocessEnvironment:
             seen = observe(directory, lock_is_mine=alone).state
             if not alone or not (seen.is_over or seen is State.CREATED):
                 raise TaskActiveError(f"{directory.task_id} is {seen}; stop it first")
-            _remove_isolation(directory)
+            remove_isolation(directory)
             self.work_dir.remove(directory)
 
     def close(self) -> None:
         """Let go; every task goes on."""
         self._forks.close()
         self.work_dir.close()
-
-
-def _remove_isolation(directory: TaskDir) -> None:
-    """Remove what the isolation of a task has left elsewhere. Raises UnreachableError."""
-    try:
-        task = task_from_record(read_json(directory.task) or {})
-        if task.isolation != "none":
-            registry.isolation_of(task.isolation).remove(task, directory)
-    except (ValueError, LookupError) as problem:  # damaged, or its plug-in is not there any more
-        log.warning("the isolation of %s cannot be asked to tidy up: %s", directory.path, problem)
 
 
 def _tell_to_stop(directory: TaskDir, task_runner: int) -> None:

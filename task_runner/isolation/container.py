@@ -12,10 +12,12 @@ which follows from the task: so whoever comes later finds it too.
 
 import hashlib
 import json
+import logging
 import marshal
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from task_runner.isolation import container_usable, host_python
@@ -29,7 +31,7 @@ from task_runner.lib.isolation import Isolation, Obstacle, Work, policy_of
 from task_runner.lib.machine import Command
 from task_runner.lib.machine_process import MachineProcess
 from task_runner.lib.policy import Policy
-from task_runner.lib.process import Identity, short_environment
+from task_runner.lib.process import Identity, host, short_environment
 from task_runner.lib.report import REPORT_FD
 from task_runner.lib.task import Task, no_such_field
 from task_runner.lib.task_dir import TaskDir, read_json
@@ -46,6 +48,8 @@ BOOT = (
     f"import sys; sys.path.append('{host_python.PLACE}/package'); "
     "from task_runner.isolation.container_init import main; main(sys.argv[1])"
 )
+
+log = logging.getLogger(__name__)
 
 
 class ContainerIsolation(Isolation):
@@ -112,10 +116,18 @@ class ContainerIsolation(Isolation):
         return ContainerGuard(leader_found, client_of(directory), directory, task.limits)
 
     def remove(self, task: Task, directory: TaskDir) -> None:
-        """Remove the container, where TaskRunner could not. Raises ToolError."""
+        """Remove the container, where TaskRunner could not. Raises ToolError.
+
+        One on another host, such as a node of a cluster, is out of reach, and only told of.
+        """
         del task
-        if os.path.exists(report_of(directory)):
+        if not os.path.exists(report_of(directory)):
+            return
+        where = _host_of(directory)
+        if where == host():
             client_of(directory).remove()
+        else:
+            log.warning("the container %s may be left on %s", name_of(directory), where)
 
 
 def label_of(directory: TaskDir) -> str:
@@ -128,6 +140,13 @@ def name_of(directory: TaskDir) -> str:
     """Return the name of the container of a task."""
     digest = hashlib.sha256(label_of(directory).encode()).hexdigest()
     return f"task-runner-{digest[:12]}-{directory.task_id}"
+
+
+def _host_of(directory: TaskDir) -> str:
+    """Return where the task runs or has run; here, when nothing else is known."""
+    with suppress(ValueError):  # damaged
+        return str((read_json(directory.status) or {}).get("host", host()))
+    return host()
 
 
 def client_of(directory: TaskDir) -> Client:

@@ -24,6 +24,11 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "multiprocess-container": {"isolation": "container", "isolationOptions": {"image": PYTHON}},
     "slurm-none": {"environment": "slurm"},
     "slurm-sandbox": {"environment": "slurm", "isolation": "sandbox"},
+    "slurm-container": {
+        "environment": "slurm",
+        "isolation": "container",
+        "isolationOptions": {"image": PYTHON},
+    },
 }
 ADOPTING = [name for name in COMBINATIONS if name.startswith("multiprocess")]
 """Where another TaskRunner goes on when one is killed. With a job of Slurm, the job ends."""

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from task_runner.isolation.container import name_of
+from task_runner.lib.task_dir import TaskDir
 from tests.node import Json, Node, running_node
+from tests.podman import PLAIN, PodmanHere
 from tests.slurm_cluster import Cluster
 from tests.task_processes import kill_all_of
 from tests.waiting import wait_until
@@ -253,6 +256,25 @@ def test_a_killed_task_runner(node: SlurmNode) -> None:
     view = node.over(task)
     assert (view["state"], view["outcome"], view["exitCode"]) == ("lost", "unknown", None)
     assert f"its Slurm job {node.job(task)} is FAILED" in view["error"]
+
+
+def test_a_container_of_a_lost_task_is_removed_with_it(
+    tmp_path: Path, cluster: Cluster, podman: PodmanHere, node: SlurmNode
+) -> None:
+    command = json.dumps(podman.command)
+    other = slurm_node(tmp_path / "other", cluster, TASK_RUNNER_CONTAINER_COMMAND=command)
+    try:
+        task = other.start().sh(LOOP, isolation="container", isolationOptions={"image": PLAIN})
+        other.has_said(task, "up")
+        container = name_of(TaskDir(str(other.directory(task)), task))
+        os.kill(other.status_file(task)["process_id"], signal.SIGKILL)
+        assert other.over(task)["state"] == "lost"
+        assert container in podman.containers()
+        assert other.http.delete(f"/v1/tasks/{task}").json() == {"success": True}
+        assert container not in podman.containers()
+        assert podman.unnoticed() == []
+    finally:
+        other.close()
 
 
 def test_a_node_fails(node: SlurmNode, cluster: Cluster) -> None:
