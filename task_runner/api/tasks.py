@@ -34,6 +34,15 @@ NOT_FOUND: dict[int | str, dict[str, Any]] = {
 CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {"model": Problem, "description": "Not in the state that the task is in."}
 }
+NO_ROOM: dict[int | str, dict[str, Any]] = {
+    413: {"model": Problem, "description": "The request is too large."},
+    503: {
+        "model": Problem,
+        "description": "No open files, processes or memory for another task now. Nothing was "
+        "stored, and nothing runs: try again after `Retry-After` seconds.",
+    },
+    507: {"model": Problem, "description": "The disk is too full. Nothing was stored."},
+}
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -46,13 +55,7 @@ router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
         200: {"model": Valid, "description": "With `check`: the task would be accepted."},
         400: {"model": Problem, "description": "Something in the task is wrong."},
         409: {"model": Problem, "description": "The identifier belongs to another task."},
-        413: {"model": Problem, "description": "The request is too large."},
-        503: {
-            "model": Problem,
-            "description": "No open files, processes or memory for another task now. Nothing was "
-            "stored, and nothing runs: try again after `Retry-After` seconds.",
-        },
-        507: {"model": Problem, "description": "The disk is too full. Nothing was stored."},
+        **NO_ROOM,
     },
 )
 async def submit(
@@ -182,7 +185,17 @@ async def _disconnect(request: Request) -> None:
         pass
 
 
-@router.post("/{task_id}/stop", response_model=TaskView, responses=NOT_FOUND)
+@router.post(
+    "/{task_id}/stop",
+    response_model=TaskView,
+    responses={
+        **NOT_FOUND,
+        503: {
+            "model": Problem,
+            "description": "It was passed on, but might be forgotten: ask again.",
+        },
+    },
+)
 async def stop(service: Service, task_id: str) -> Response:
     """Ask a task to stop; tells, after half a second at most, how far it is.
 
@@ -196,7 +209,11 @@ async def stop(service: Service, task_id: str) -> Response:
     "/{task_id}/rerun",
     status_code=HTTPStatus.CREATED,
     response_model=TaskState,
-    responses={**NOT_FOUND, 409: {"model": Problem, "description": "The taskId is taken."}},
+    responses={
+        **NOT_FOUND,
+        409: {"model": Problem, "description": "The taskId is taken."},
+        **NO_ROOM,
+    },
 )
 async def rerun(
     service: Service,

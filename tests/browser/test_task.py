@@ -224,6 +224,15 @@ def test_search_over_the_whole_log(console: Console) -> None:
     expect(page.locator("#log-state")).to_contain_text("grep")
 
 
+def test_what_is_found_is_marked_whatever_stands_before_it(console: Console) -> None:
+    task_id = console.node.sh("echo 'İİİİİİ needle'")
+    console.node.result(task_id)
+    console.open_task(task_id)
+    console.page.locator("#find").fill("NEEDLE")
+    console.page.keyboard.press("Enter")
+    expect(console.page.locator("mark")).to_have_text("needle")
+
+
 def test_a_search_goes_on_live(console: Console) -> None:
     page = console.page
     script = "echo one A; until test -e go; do sleep 0.05; done; echo two; echo three A; sleep 600"
@@ -244,3 +253,14 @@ def test_standard_error_apart(console: Console) -> None:
     console.page.locator("#stream").select_option("stderr")
     expect(console.lines()).to_have_text(["err"])
     expect(console.page.locator("#raw")).to_have_attribute("href", re.compile("stream=stderr"))
+
+
+def test_what_a_log_does_not_keep_is_told(console: Console) -> None:
+    script = "yes | head -c 200000; echo err >&2"
+    task_id = console.node.sh(script, maxOutput=1024, stderr="separate")
+    console.node.result(task_id)
+    console.open_task(task_id, "?tab=details")
+    details = console.page.locator("#details")
+    expect(details).to_contain_text("Output65 KiB; 130 KiB more were dropped")
+    expect(details).to_contain_text("Output of standard error4 B")
+    expect(details).to_contain_text("Most output1.0 KiB")

@@ -31,9 +31,15 @@ function put(list, name, value) {
 
 /** Show everything. */
 export function showDetails(panel, task) {
-  const asked = { Parameters: task.parameters, Variables: task.env?.length ? `${task.env.join(", ")} (values are not shown)` : null, Labels: task.labels, Name: task.name, Priority: task.priority, "Time limit": task.timeout && duration(task.timeout), "Grace period": duration(task.gracePeriod), Limits: task.limits, "Environment options": task.environmentOptions, "Isolation options": task.isolationOptions, Resources: task.resources };
-  const found = { State: task.state, Outcome: task.outcome, "Exit code": task.exitCode, "Return code": task.returnCode, Signal: task.signal, Error: task.error, Stop: task.stop && `${task.stop.reason}, ${moment(task.stop.at)}`, Status: task.status, Output: task.outputSize == null ? null : bytes(task.outputSize), Usage: task.usage && usage(task.usage), "Process of the TaskRunner": task.processId, "Heard of": task.updatedAt && moment(task.updatedAt) };
+  const asked = { Parameters: task.parameters, Variables: task.env?.length ? `${task.env.join(", ")} (values are not shown)` : null, Labels: task.labels, Name: task.name, Priority: task.priority, "Time limit": task.timeout && duration(task.timeout), "Grace period": duration(task.gracePeriod), Limits: task.limits, "Most output": task.outputLimit && bytes(task.outputLimit), "Standard error": task.stderr === "separate" ? "a log of its own" : null, "Environment options": task.environmentOptions, "Isolation options": task.isolationOptions, Resources: task.resources };
+  const found = { State: task.state, Outcome: task.outcome, "Exit code": task.exitCode, "Return code": task.returnCode, Signal: task.signal, Error: task.error, Stop: task.stop && `${task.stop.reason}, ${moment(task.stop.at)}`, Status: task.status, "In the environment": task.environmentStatus, Output: written(task.outputSize, task.outputDropped), "Output of standard error": written(task.stderrSize, task.stderrDropped), Usage: task.usage && usage(task.usage), "Process of the TaskRunner": task.processId, "Heard of": task.updatedAt && moment(task.updatedAt) };
   panel.replaceChildren(make("div", { className: "sheet" }, pairs(found), pairs(asked)));
+}
+
+/** Say how much of an output is kept, and how much is not; the size is known at the end. */
+function written(size, dropped) {
+  const missing = dropped ? `${bytes(dropped)} more were dropped` : null;
+  return [size == null ? null : bytes(size), missing].filter(Boolean).join("; ") || null;
 }
 
 const usage = ({ userSeconds, systemSeconds, maxRssBytes }) =>

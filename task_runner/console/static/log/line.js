@@ -21,11 +21,12 @@ function markAll(element, mark) {
   const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   const nodes = [];
   while (walker.nextNode()) nodes.push(walker.currentNode);
-  const wanted = mark.toLowerCase();
+  // By an expression, as a letter may have another length in lower case ("İ").
+  const wanted = new RegExp(mark.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), "i");
   for (const node of nodes) {
-    for (let rest = node, at; (at = rest.data.toLowerCase().indexOf(wanted)) >= 0; ) {
-      const hit = rest.splitText(at);
-      rest = hit.splitText(mark.length);
+    for (let rest = node, found; (found = wanted.exec(rest.data)); ) {
+      const hit = rest.splitText(found.index);
+      rest = hit.splitText(found[0].length);
       hit.replaceWith(make("mark", { textContent: hit.data }));
     }
   }
