@@ -97,6 +97,16 @@ def test_a_task_runs_as_a_job(node: SlurmNode, cluster: Cluster) -> None:
     assert jobs_of(cluster, task) == [node.job(task)]
 
 
+@pytest.mark.parametrize(("options", "mebibytes"), [({}, 264), ({"memory": 300 << 20}, 300)])
+def test_the_limit_of_memory_is_asked_of_slurm(
+    node: SlurmNode, cluster: Cluster, options: Json, mebibytes: int
+) -> None:
+    limits = {"memory": 200 << 20}
+    task = node.sh("ulimit -d; echo $SLURM_MEM_PER_NODE", limits=limits, environmentOptions=options)
+    assert node.ending(task) == ("exited", "succeeded", 0)
+    assert node.output(task).split() == [str(200 << 10), str(mebibytes)]
+
+
 def test_the_service_s_variables_do_not_get_into_a_job(
     tmp_path: Path, cluster: Cluster, node: SlurmNode
 ) -> None:

@@ -52,6 +52,14 @@ def test_all_options_become_arguments_of_sbatch() -> None:
     ]
 
 
+def test_what_follows_from_the_limits() -> None:
+    limits = {"memory": 256 << 20, "cpu": 1.5, "pids": 9, "openFiles": 99}
+    assert options.arguments(options.asked_by(limits)) == ["--mem=320M", "--cpus-per-task=2"]
+    assert options.asked_by({}) == {}
+    assert options.asked_by(limits, ("mem-per-cpu", "nice")) == {"cpus": 2}
+    assert options.asked_by(limits, ("mem", "cpus-per-gpu")) == {}
+
+
 def test_every_option_has_a_meaning_and_a_rule() -> None:
     assert set(options.MEANINGS) == set(ALL) == set(options._CHECKS)
 

@@ -134,7 +134,9 @@ class SlurmEnvironment(RemoteEnvironment):
         stored = read_json(directory.task)
         if stored is None:
             raise FileNotFoundError(directory.task)
-        wanted = {**self._config.defaults, **stored["environmentOptions"]}
+        own = stored["environmentOptions"]
+        asked = options.asked_by(stored["limits"], own.get(options.FURTHER, {}))
+        wanted = {**self._config.defaults, **asked, **own}
         limit = wanted.get("time_limit")
         start = [
             "" if limit is None else str(int(limit)),

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from task_runner.lib.errors import ValidationError
@@ -11,8 +11,8 @@ from task_runner.lib.task import Task, check_argument, check_object, no_such_fie
 
 FURTHER = "sbatch"
 MEANINGS = {
-    "cpus": "processors on one node, an integer",
-    "memory": "bytes of memory on the node, an integer",
+    "cpus": "processors on one node, an integer; by default as the limit of cpu says",
+    "memory": "bytes of memory on the node, an integer; by default the limit of memory and 64 MiB",
     "time_limit": "seconds until Slurm ends the job; it rounds them up to minutes",
     "partition": "the partition, or several with commas between them",
     "account": "the account that is charged",
@@ -60,6 +60,8 @@ OUR_OWN = frozenset(
 """What decides how a job is started and found again; no setting can allow it."""
 WORD = r"[A-Za-z0-9_.,:;=*&|()\[\]{}@/+!%-]+"
 MEBIBYTE = 1 << 20
+OVERHEAD = 64 * MEBIBYTE
+"""What TaskRunner and what stands around a task take besides: Slurm counts it too."""
 
 
 def validate(task: Task) -> None:
@@ -76,6 +78,19 @@ def validate(task: Task) -> None:
             f"it must leave time for the grace period and {MARGIN:g} seconds more",
             "environmentOptions.time_limit",
         )
+
+
+def asked_by(limits: Mapping[str, float], further: Collection[str] = ()) -> dict[str, int]:
+    """Return the options that follow from the limits of a task: it is given what it may use.
+
+    `further` are the names of further options, which may say it in another way.
+    """
+    found = {}
+    if "memory" in limits and not any(name.startswith("mem") for name in further):
+        found["memory"] = int(limits["memory"]) + OVERHEAD
+    if "cpu" in limits and not any(name.startswith("cpus-per-") for name in further):
+        found["cpus"] = math.ceil(limits["cpu"])
+    return found
 
 
 def arguments(options: Mapping[str, Any]) -> list[str]:
