@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from tests.task_processes import is_running
 from tests.waiting import wait_until
 
+ROOT = Path(__file__).parent.parent
 NODES = ("n1", "n2", "n3")
 CONF = """
 ClusterName=test
@@ -58,6 +60,7 @@ class Cluster:
         self.conf = path / "slurm.conf"
         self.env = {"SLURM_CONF": str(self.conf)}
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self.keeper: subprocess.Popen[bytes] | None = None
         ports = free_ports(1 + len(NODES))
         host = os.uname().nodename
         nodes = [
@@ -84,11 +87,21 @@ class Cluster:
         key.chmod(0o600)
 
     def start(self) -> None:
+        self._start_keeper()
         self.start_munge()
         self.start_controller("-c")
         for node in NODES:
             self.start_node(node)
         wait_until(self.is_idle, 60)
+
+    def _start_keeper(self) -> None:
+        """Start what ends the daemons when this process is killed before it can."""
+        self.keeper = subprocess.Popen(
+            [sys.executable, "-m", "tests.slurm_keeper", str(self.conf)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def start_munge(self) -> None:
         files = ("socket", "key-file", "pid-file", "log-file", "seed-file")
@@ -168,6 +181,8 @@ class Cluster:
         for name in (*NODES, "slurmctld", "munged"):
             if name in self.daemons:
                 self.kill(name)
+        if self.keeper is not None:
+            self.keeper.communicate()
 
 
 def free_ports(count: int) -> list[int]:
