@@ -25,7 +25,7 @@ Job = tuple[Operation[Any], "asyncio.Future[Any]"]
 
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for a writer in another process."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = int.from_bytes(b"task")
 """Says of a file that it is ours, see https://sqlite.org/pragma.html#pragma_application_id."""
 

@@ -26,10 +26,11 @@ CREATE INDEX tasks_by_machine ON tasks (machine, seq);;
 CREATE INDEX tasks_by_creation ON tasks (created_at);;
 CREATE INDEX tasks_active ON tasks (owner) WHERE over = 0;;
 CREATE INDEX tasks_waiting ON tasks (priority DESC, seq) WHERE over = 0 AND owner IS NULL;;
+-- In the order of the key: SQLite 3.40 takes columns in another one for damaged (quick_check).
 CREATE TABLE labels (
-    seq INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
     name TEXT NOT NULL,
     value TEXT NOT NULL,
+    seq INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
     PRIMARY KEY (name, value, seq)
 ) WITHOUT ROWID;;
 CREATE INDEX labels_by_task ON labels (seq);;

@@ -99,6 +99,16 @@ def test_an_index_that_is_gone_is_made_anew(node: Node, tmp_path: Path) -> None:
     assert node.result(running)["outcome"] == "succeeded"
 
 
+def test_a_sound_index_is_kept_and_cursors_stay_good(node: Node) -> None:
+    task = node.submit(parameters=["RETURN 0"], labels={"kind": "demo", "arch": "x86_64"})
+    node.result(task)
+    cursor = node.http.get("/v1/events", params={"cursor": "now"}).headers["Event-Cursor"]
+    node.kill()
+    node.start()
+    assert not list(node.work_dir.glob("index.sqlite.*"))
+    assert node.http.get("/v1/events", params={"cursor": cursor}).status_code == 200
+
+
 def test_one_damaged_directory_does_not_hide_the_others(node: Node) -> None:
     good = node.submit(parameters=["ECHO good"])
     bad = node.submit(parameters=["ECHO bad"])
