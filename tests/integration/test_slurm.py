@@ -417,6 +417,21 @@ def test_environments(node: SlurmNode) -> None:
     assert set(slurm["capabilities"]["options"]) >= {"cpus", "memory", "time_limit"}
 
 
+def test_with_tools_that_have_no_configuration(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    said = "Could not establish a configuration source"
+    for name in ("sbatch", "squeue", "scancel", "scontrol", "sinfo"):
+        tool = tools / name
+        tool.write_text(f"#!/bin/sh\necho '{name}: fatal: {said}' >&2\nexit 1\n")
+        tool.chmod(0o755)
+    with running_node(tmp_path / "work", PATH=f"{tools}:{os.environ['PATH']}") as node:
+        listed = node.http.get("/v1/environments").json()["environments"]
+        [slurm] = [one for one in listed if one["name"] == "slurm"]
+        assert (slurm["usable"], slurm["why"]) == (False, said)
+        assert "SLURM_CONF" in slurm["install"]
+
+
 def test_without_slurm_s_tools(tmp_path: Path) -> None:
     empty = tmp_path / "bin"
     empty.mkdir()

@@ -99,14 +99,19 @@ class SlurmEnvironment(RemoteEnvironment):
         usability = self._tools_are_there()
         if not usability.usable:
             return usability
-        try:
-            version = self._tools.run(commands.VERSION).text.strip()
-            partitions = self._tools.run(commands.PARTITIONS).text.split()
-            configuration = self._tools.run(commands.CONFIGURATION).text
-        except UnreachableError as problem:
-            return Usability(False, str(problem), "have slurmctld and munged started")
+        texts = []
+        for argv in (commands.VERSION, commands.PARTITIONS, commands.CONFIGURATION):
+            try:
+                answer = self._tools.run(argv)
+            except UnreachableError as problem:
+                return Usability(False, str(problem), "have slurmctld and munged started")
+            if not answer.done:
+                return Usability(False, answer.complaint, "see that SLURM_CONF names slurm.conf")
+            texts.append(answer.text)
+        version, partitions, configuration = texts
         found = {name: answers.setting(configuration, name) for name in ("ClusterName", "KillWait")}
-        return Usability(True, found={"version": version, "partitions": partitions, **found})
+        listed = {"version": version.strip(), "partitions": partitions.split()}
+        return Usability(True, found={**listed, **found})
 
     def launch(self, directory: TaskDir) -> bool:
         """See RemoteEnvironment. Looks for the job first when sbatch may have been run before."""
