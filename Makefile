@@ -59,4 +59,4 @@ pictures: $(VENV)/installed debian
 	$(BIN)/python -m tests.browser.pictures
 
 clean:
-	rm -rf $(VENV) run
+	rm -rf $(VENV) build run

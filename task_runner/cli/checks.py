@@ -21,6 +21,7 @@ from task_runner.client import ClientError, NodeUnreachableError
 
 FEWEST_FILES = 1024
 LEAST_DISK = 100 << 20
+MOST_NAMED = 5
 TOOLS = {
     "bwrap": ("the isolation `sandbox`", "bubblewrap"),
     "podman": ("the isolation `container`", "podman"),
@@ -122,11 +123,12 @@ def _disk(path: str) -> Finding:
 
 
 def node() -> Finding:
-    """Look at the node: whether one answers, and of which version it is."""
+    """Look at the node: whether one answers, of which version it is, and what it cannot use."""
     address = url()
     try:
         with connected() as client:
             theirs = client.system()["versions"]["taskRunner"]
+            aside = client.set_aside() if theirs == __version__ else []
     except Failure as failure:
         return _no_node(address, failure)
     if theirs != __version__:
@@ -136,6 +138,11 @@ def node() -> Finding:
             f"{address} has version {theirs}, this is {__version__}",
             "restart the node: tasks go on",
         )
+    if aside:
+        found = "; ".join(f"{one['path']}: {one['reason']}" for one in aside[:MOST_NAMED])
+        more = f"; {len(aside) - MOST_NAMED} more" if len(aside) > MOST_NAMED else ""
+        mend = "mend, move or remove it: it is in the work directory of the node"
+        return Finding("node", "wrong", f"what it cannot use: {found}{more}", mend)
     return Finding("node", "ok", f"{address}, version {theirs}")
 
 

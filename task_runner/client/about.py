@@ -3,7 +3,7 @@
 from typing import Any
 
 from task_runner.client.retry import exchange
-from task_runner.client.steps import Node, Request, Steps, parsed
+from task_runner.client.steps import Node, Params, Request, Steps, parsed
 
 
 def ping(node: Node) -> Steps[None]:
@@ -35,5 +35,11 @@ def system(node: Node) -> Steps[dict[str, Any]]:
     return found
 
 
-def _told(node: Node, path: str) -> Steps[Any]:
-    return parsed((yield from exchange(Request("GET", path), node)).body)
+def set_aside(node: Node) -> Steps[list[dict[str, str]]]:
+    """Return what is in the work directory and cannot be used: each has `path` and `reason`."""
+    ready: dict[str, list[dict[str, str]]] = yield from _told(node, "/readyz", (("verbose", ""),))
+    return ready["setAside"]
+
+
+def _told(node: Node, path: str, params: Params = ()) -> Steps[Any]:
+    return parsed((yield from exchange(Request("GET", path, params), node)).body)

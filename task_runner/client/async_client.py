@@ -104,6 +104,7 @@ class AsyncClient:
     environments = _returns(about.environments)
     isolations = _returns(about.isolations)
     system = _returns(about.system)
+    set_aside = _returns(about.set_aside)
 
     async def aclose(self) -> None:
         """Close its connections."""

@@ -102,6 +102,7 @@ class Client:
     environments = _returns(about.environments)
     isolations = _returns(about.isolations)
     system = _returns(about.system)
+    set_aside = _returns(about.set_aside)
 
     def close(self) -> None:
         """Close its connections."""

@@ -101,6 +101,14 @@ def test_the_tabs(console: Console) -> None:
     expect(page.locator("#events tbody tr").last).to_contain_text("failed exit code 3")
 
 
+def test_more_files_than_are_shown(console: Console) -> None:
+    task_id = console.node.sh("seq 1001 | xargs touch")
+    console.node.result(task_id)
+    console.open_task(task_id, "?tab=files")
+    expect(console.page.locator("#files tbody tr")).to_have_count(1000)
+    expect(console.page.locator("#files .foot")).to_contain_text("These are the first 1000")
+
+
 def test_copy_as_a_command(console: Console) -> None:
     page = console.page
     task_id = console.node.sh("echo it\\'s", env={"TOKEN": "hunter2"})

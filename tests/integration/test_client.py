@@ -88,6 +88,7 @@ def test_check_and_rerun(face: Face, node_for_all: Node) -> None:
 
 def test_what_the_node_is(face: Face) -> None:
     assert {"command", "echo"} <= {machine["name"] for machine in face.call("machines")}
+    assert face.call("set_aside") == []
     found = {one["name"]: one["usable"] for one in face.call("isolations")}
     assert found["none"] is True
     found = {one["name"]: one["usable"] for one in face.call("environments")}

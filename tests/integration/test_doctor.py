@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -74,6 +75,20 @@ def test_another_program_is_there(node_for_all: Node) -> None:
         proxy.plan([Say(answer.encode())] * 2)
         found = examined(None, 1, TASK_RUNNER_URL=proxy.url, **there)["node"]
         assert "has version 0.0.1" in found["found"]
+
+
+def test_what_the_node_cannot_use(node: Node) -> None:
+    node.kill()
+    damaged = node.work_dir / "task-damaged"
+    damaged.mkdir()
+    (damaged / "task.json").write_text("{")
+    node.start()
+    there = {"TASK_RUNNER_WORK_DIR": str(node.work_dir)}
+    found = examined(node, 1, **there)["node"]
+    assert found["result"] == "wrong"
+    assert "task-damaged" in found["found"]
+    shutil.rmtree(damaged)
+    assert examined(node, 0, **there)["node"]["result"] == "ok"
 
 
 def test_settings_that_are_wrong(node_for_all: Node) -> None:

@@ -3,10 +3,13 @@ import { call, taskPath } from "./api.js";
 import { make } from "./dom.js";
 import { bytes, moment } from "./format.js";
 
+const MOST = 1000;
+
 export async function showFiles(panel, taskId) {
   try {
-    const files = await call(`${taskPath(taskId)}/files`);
-    panel.replaceChildren(...(files.length ? [table(files), foot(taskId)] : [empty("The task has left no files.")]));
+    const files = await call(`${taskPath(taskId)}/files?limit=${MOST}`);
+    const note = files.length < MOST ? "" : `These are the first ${MOST}; the archive has all.`;
+    panel.replaceChildren(...(files.length ? [table(files), foot(taskId, note)] : [empty("The task has left no files.")]));
   } catch (problem) {
     panel.replaceChildren(empty(problem.message));
   }
@@ -24,4 +27,4 @@ function row({ path, type, size, modifiedAt, href }) {
   return make("tr", {}, make("td", {}, name), make("td", { className: "number", textContent: href ? bytes(size) : "" }), make("td", { className: "muted", textContent: moment(modifiedAt) }));
 }
 
-const foot = (taskId) => make("p", { className: "foot" }, make("a", { className: "button", href: `${taskPath(taskId)}/files.tar.gz`, textContent: "All as .tar.gz" }));
+const foot = (taskId, note) => make("p", { className: "foot" }, make("span", { className: "muted", textContent: note }), make("a", { className: "button", href: `${taskPath(taskId)}/files.tar.gz`, textContent: "All as .tar.gz" }));
