@@ -75,11 +75,22 @@ async def _bad_request(request: Request, error: Exception) -> JSONResponse:
     if request.method == "POST" and "json" not in kind:
         detail = f"the body must be JSON, with `Content-Type: application/json`; it is {kind!r:.80}"
         return problem(HTTPStatus.BAD_REQUEST, detail)
-    found = cast("RequestValidationError", error).errors()
+    error = cast("RequestValidationError", error)
+    found = error.errors()
+    if found[0]["type"] == "json_invalid":
+        return _no_json(found[0]["ctx"]["error"], error.body, found[0]["loc"][-1])
     errors = [{"field": _field(one["loc"]), "detail": one["msg"]} for one in found]
     first = errors[0]
     detail = f"{first['field']}: {first['detail']}" if first["field"] else first["detail"]
     return problem(HTTPStatus.BAD_REQUEST, detail, errors=errors)
+
+
+def _no_json(reason: str, body: str, position: int) -> JSONResponse:
+    """Tell where a body stops being JSON, and nothing of what is in it."""
+    line, column = body.count("\n", 0, position) + 1, position - body.rfind("\n", 0, position)
+    detail = f"the body is not JSON, line {line}, column {column}: {reason}"
+    one = {"field": "", "detail": detail, "line": line, "column": column}
+    return problem(HTTPStatus.BAD_REQUEST, detail, errors=[one])
 
 
 def _field(location: tuple[int | str, ...]) -> str:
@@ -99,10 +110,12 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     error = cast("HTTPException", error)
-    headers = dict(error.headers or {})
+    headers, detail = dict(error.headers or {}), error.detail
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_methods_of(request))
-    return problem(error.status_code, error.detail, headers)
+    if isinstance(error.__cause__, (ValueError, RecursionError)):  # raised by FastAPI, with less
+        detail = f"the body cannot be read as JSON: {error.__cause__}"
+    return problem(error.status_code, detail, headers)
 
 
 def _methods_of(request: Request) -> list[str]:

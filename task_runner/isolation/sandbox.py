@@ -149,8 +149,12 @@ def _paths(options: Any, name: str) -> list[Any]:
 
 
 def _python() -> tuple[str, ...]:
-    """Return where this Python has its modules, and the Task Runner."""
-    return (sys.base_prefix, sys.prefix, PACKAGE_PARENT, *filter(os.path.isabs, sys.path))
+    """Return where this Python and its modules are, and the Task Runner.
+
+    `sys.prefix` is not that of a virtual environment with `-S`, as Python 3.13 and older start.
+    """
+    environment = os.path.dirname(os.path.dirname(sys.executable))
+    return (sys.base_prefix, environment, PACKAGE_PARENT, *filter(os.path.isabs, sys.path))
 
 
 def _hand_over(work: Work) -> int:

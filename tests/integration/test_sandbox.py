@@ -1,11 +1,14 @@
 """What a sandbox lets nobody do, and what happens when parts of it are killed."""
 
+import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 
 from task_runner.environments.multiprocess import Entry, MultiprocessEnvironment
 from task_runner.lib.errors import ValidationError
+from task_runner.lib.inside import PACKAGE_PARENT
 from task_runner.lib.policy import Policy
 from task_runner.lib.state import State
 from task_runner.lib.task import Task, task_from_dict
@@ -396,3 +400,22 @@ def test_a_program_that_writes_into_the_report_harms_only_itself(environment: En
     forged = '{"status":"x","returned":"y","exception":[],"entered":{}}'
     text = f"for fd in /proc/1/fd/*; do echo '{forged}' > $fd; done 2>/dev/null; exit 4"
     assert ending(run(environment, boxed(text))) in {("failed", 4), ("error", None)}
+
+
+def test_a_virtual_environment_may_be_in_a_place_that_is_hidden(tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=False)
+    task = {"machine": "command", "isolation": "sandbox", "parameters": {"argv": ["echo", "hi"]}}
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "task.json").write_text(json.dumps(task))
+    python = str(tmp_path / "venv" / "bin" / "python")
+    done = subprocess.run(
+        [python, "-S", "-m", "task_runner.lib.runner", "task.json"],  # as the fork server starts
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "hi\n"), done.stderr

@@ -217,6 +217,32 @@ def test_a_bad_request_names_every_field(body: bytes, query: str, fields: list[s
     assert problem["detail"] == ": ".join(words)
 
 
+def test_a_body_that_is_no_json_is_told_where_it_stops_being_so() -> None:
+    headers = {"content-type": "application/json"}
+    body = b'{"number": 1,\n "inner": {"a" "secret"}}'
+    problem = problem_of(
+        ask(take, "POST", "/take", content=body, headers=headers), 400, "Bad Request"
+    )
+    assert "line 2, column 16: Expecting ':'" in problem["detail"]
+    [one] = problem["errors"]
+    assert (one["line"], one["column"]) == (2, 16)
+    assert "secret" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'"\xff"', "utf-8"),
+        (b"[" * 100_000, "recursion"),
+        (b'{"number": ' + b"9" * 5000 + b"}", "digits"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_told_why(body: bytes, reason: str) -> None:
+    headers = {"content-type": "application/json"}
+    response = ask(take, "POST", "/take", content=body, headers=headers)
+    assert reason in problem_of(response, 400, "Bad Request")["detail"]
+
+
 def test_a_path_that_is_not_there() -> None:
     problem_of(ask(take, "GET", "/elsewhere"), 404, "Not Found")
 
