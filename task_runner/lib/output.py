@@ -168,7 +168,7 @@ class Output:
         Call it when the machine is over and all was pumped, and again after an OSError: a second
         time, also by another TaskRunner, it writes the same.
         """
-        if self._rest is None:
+        if self._rest is None or not self._rest.size:
             return
         self._mark(self._limit, self._rest.touched())
         reach(Step.COMPLETE, self.files.marks)

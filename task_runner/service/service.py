@@ -90,6 +90,8 @@ class TaskService:
         """Set when the server stops: whoever waits is to come to an end."""
         self._log_threads = start_threads(LOG_THREADS, "logs")
         self._searchers = start_threads(SEARCH_THREADS, "search")
+        self._finding_out = asyncio.Lock()
+        """Held while programs are asked: should they hang, they occupy one thread, not all."""
         self._followers = Followers(self._log_threads, self.closing)
 
     async def start(self) -> None:
@@ -221,11 +223,13 @@ class TaskService:
 
     async def environments(self) -> list[dict[str, Any]]:
         """Return every environment there is, and whether it can be used here."""
-        return await in_thread(self._threads, self._environments.views)
+        async with self._finding_out:
+            return await in_thread(self._threads, self._environments.views)
 
     async def isolations(self) -> list[dict[str, Any]]:
         """Return every isolation there is, and whether it can be used here."""
-        return await in_thread(self._threads, isolation_views, self._policy)
+        async with self._finding_out:
+            return await in_thread(self._threads, isolation_views, self._policy)
 
     async def machines(self) -> list[dict[str, Any]]:
         """Return every machine that a task can name."""

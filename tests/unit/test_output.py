@@ -1,3 +1,4 @@
+import errno
 import functools
 import os
 import select
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from task_runner.lib.output import MARK, MISSING, MirrorBusyError, Output, make_fifo
-from task_runner.lib.rest import KEPT, remove_rest
+from task_runner.lib.rest import KEPT, Rest, remove_rest
 from task_runner.lib.task_dir import LogFiles
 from tests.waiting import wait_until
 
@@ -347,4 +348,21 @@ def test_the_end_is_marked_with_the_time_of_the_last_byte(tmp_path: Path) -> Non
     offset, at = pump.marks()[-1]
     assert offset == 10
     assert begun < at / 1_000_000 < begun + 0.4
+    pump.close()
+
+
+def test_a_machine_that_takes_back_what_the_full_disk_had_no_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_rest: Rest) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Rest, "_begin_segment", fail)
+    pump = Pump(tmp_path, limit=0)
+    pump.say(b"a")
+    with pytest.raises(OSError, match="No space"):
+        pump.output.pump()
+    assert os.read(pump.machine, 10) == b"a"
+    pump.output.complete()
+    assert pump.log.read_bytes() == b""
     pump.close()
