@@ -36,6 +36,8 @@ ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 SlurmctldPidFile={path}/slurmctld.pid
 SlurmdPidFile={path}/slurmd-%n.pid
 SlurmctldLogFile={path}/slurmctld.log
@@ -48,7 +50,9 @@ SlurmdTimeout={slurmd_timeout}
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=50000,bf_interval=1{scheduler}
 NodeName=DEFAULT CPUs=8 RealMemory=4000
 {nodes}
-PartitionName=main Nodes=n[1-3] Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:40
+PartitionName=main Nodes=n[1-3] Default=YES MaxTime=INFINITE PreemptMode=OFF OverSubscribe=FORCE:40
+PartitionName=low Nodes=n3 MaxTime=INFINITE PreemptMode=CANCEL PriorityTier=1
+PartitionName=high Nodes=n3 MaxTime=INFINITE PreemptMode=OFF PriorityTier=2
 """
 
 

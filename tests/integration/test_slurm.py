@@ -20,7 +20,12 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("slurm"), pytest.mark.timeout(300)]
 
-CONFIG = {"settle": 0.5, "pause": [0.3, 2], "patience": 4, "sbatch_options": ["hold", "nodelist"]}
+CONFIG = {
+    "settle": 0.5,
+    "pause": [0.3, 2],
+    "patience": 4,
+    "sbatch_options": ["exclusive", "hold", "nodelist"],
+}
 HELD = {"environmentOptions": {"sbatch": {"hold": True}}}
 LOOP = "echo up; while :; do sleep 0.05; done"
 
@@ -84,6 +89,10 @@ def jobs_of(cluster: Cluster, task: str) -> list[str]:
     return [line.split()[0] for line in names if line.split()[1].startswith(f"task-{task}-")]
 
 
+def state_of(cluster: Cluster, job: str) -> str:
+    return cluster.tool("squeue", "-h", "--states=all", "-o", "%T", "-j", job)
+
+
 def test_a_task_runs_as_a_job(node: SlurmNode, cluster: Cluster) -> None:
     options = {"cpus": 2, "memory": 100 << 20, "partition": "main", "sbatch": {"nodelist": "n2"}}
     script = "echo $SLURM_JOB_ID $SLURMD_NODENAME $SLURM_CPUS_PER_TASK; pwd > here; exit 3"
@@ -144,8 +153,7 @@ def test_what_waits_can_be_stopped_and_never_runs(node: SlurmNode, cluster: Clus
     stop(node, task)
     assert node.ending(task) == ("exited", "canceled", -1)
     assert not (node.directory(task) / "output.log").exists()
-    state = cluster.tool("squeue", "-h", "--states=all", "-o", "%T", "-j", node.job(task))
-    assert state == "CANCELLED"
+    assert state_of(cluster, node.job(task)) == "CANCELLED"
     assert node.http.delete(f"/v1/tasks/{task}").status_code == 200
 
 
@@ -314,6 +322,47 @@ def test_somebody_else_cancels_what_runs(node: SlurmNode, cluster: Cluster) -> N
     assert node.output(task).endswith("clean\n")
 
 
+def test_it_is_preempted(node: SlurmNode, cluster: Cluster) -> None:
+    alone = {"sbatch": {"exclusive": True}}
+    options = {"partition": "low", **alone}
+    task = node.sh("trap 'echo clean; exit 3' TERM; " + LOOP, environmentOptions=options)
+    node.has_said(task, "up")
+    urgent = node.sh("echo urgent", environmentOptions={"partition": "high", **alone})
+    assert node.ending(urgent) == ("exited", "succeeded", 0)
+    # As when somebody cancels it: TaskRunner or the task may be faster.
+    assert node.ending(task)[1:] in {("canceled", -1), ("failed", 3)}
+    assert node.output(task).endswith("clean\n")
+    assert state_of(cluster, node.job(task)) == "PREEMPTED"
+
+
+def test_a_requeue_is_refused_and_changes_nothing(node: SlurmNode, cluster: Cluster) -> None:
+    task = node.sh("echo up; while [ ! -e go ]; do sleep 0.05; done; exit 2")
+    node.has_said(task, "up")
+    with pytest.raises(AssertionError, match="presently disabled"):
+        cluster.tool("scontrol", "requeue", node.job(task))
+    assert state_of(cluster, node.job(task)) == "RUNNING"
+    (node.directory(task) / "files" / "go").touch()
+    assert node.ending(task) == ("exited", "failed", 2)
+
+
+def test_a_job_that_is_started_a_second_time_does_nothing(
+    node: SlurmNode, cluster: Cluster
+) -> None:
+    """Whoever may change the job can have it requeued all the same."""
+    task = node.sh("trap 'echo clean; exit 3' TERM; " + LOOP)
+    node.has_said(task, "up")
+    job = node.job(task)
+    cluster.tool("scontrol", "update", f"jobid={job}", "requeue=1")
+    cluster.tool("scontrol", "requeue", job)
+    wait_until(lambda: state_of(cluster, job) == "PENDING")
+    cluster.tool("scontrol", "update", f"jobid={job}", "starttime=now")
+    log = node.directory(task) / "runner.log"
+    wait_until(lambda: "another job owns it" in log.read_text())
+    assert node.ending(task)[1:] in {("canceled", -1), ("failed", 3)}
+    assert node.output(task).count("up\n") == 1
+    assert node.output(task).endswith("clean\n")
+
+
 def test_python_is_not_there_on_the_node(tmp_path: Path, cluster: Cluster, node: SlurmNode) -> None:
     config = json.dumps({"slurm": {**CONFIG, "python": "/nowhere/python3"}})
     other = slurm_node(tmp_path / "other", cluster, TASK_RUNNER_ENVIRONMENTS=config)
@@ -412,7 +461,7 @@ def test_environments(node: SlurmNode) -> None:
     assert listed["multiprocess"]["usable"]
     slurm = listed["slurm"]
     assert (slurm["usable"], slurm["why"], slurm["install"]) == (True, None, None)
-    assert slurm["found"]["partitions"] == ["main"]
+    assert sorted(slurm["found"]["partitions"]) == ["high", "low", "main"]
     assert slurm["found"]["ClusterName"] == "test"
     assert set(slurm["capabilities"]["options"]) >= {"cpus", "memory", "time_limit"}
 
