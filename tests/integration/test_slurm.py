@@ -349,13 +349,15 @@ def test_a_job_that_is_started_a_second_time_does_nothing(
     node: SlurmNode, cluster: Cluster
 ) -> None:
     """Whoever may change the job can have it requeued all the same."""
-    task = node.sh("trap 'echo clean; exit 3' TERM; " + LOOP)
+    options = {"sbatch": {"nodelist": "n1"}}
+    task = node.sh("trap 'echo clean; exit 3' TERM; " + LOOP, environmentOptions=options)
     node.has_said(task, "up")
     job = node.job(task)
     cluster.tool("scontrol", "update", f"jobid={job}", "requeue=1")
     cluster.tool("scontrol", "requeue", job)
     wait_until(lambda: state_of(cluster, job) == "PENDING")
-    cluster.tool("scontrol", "update", f"jobid={job}", "starttime=now")
+    # The first node lets it in again only after two minutes.
+    cluster.tool("scontrol", "update", f"jobid={job}", "reqnodelist=n2", "starttime=now")
     log = node.directory(task) / "runner.log"
     wait_until(lambda: "another job owns it" in log.read_text())
     assert node.ending(task)[1:] in {("canceled", -1), ("failed", 3)}
