@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
@@ -21,6 +22,7 @@ from task_runner.client import (
     NodeNotTrustedError,
     NodeUnreachableError,
     NotFoundError,
+    RefusedError,
 )
 from task_runner.client.steps import Node
 from task_runner.client.target import DEFAULT_URL
@@ -119,6 +121,8 @@ def _next_command(error: ClientError) -> str:
             return "task-runner ps -a"
         case ConflictError():
             return "task-runner inspect ID"
+        case RefusedError(status=HTTPStatus.INSUFFICIENT_STORAGE):
+            return "task-runner prune --older-than 7d"
         case InvalidRequestError():
             return "task-runner machines (what can be run); task-runner run --help"
         case _:

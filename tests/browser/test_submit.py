@@ -14,6 +14,7 @@ def test_a_task_from_the_form(console: Console) -> None:
     console.open("submit")
     page.get_by_label("Program and arguments", exact=True).last.fill("echo\nit was submitted")
     page.get_by_text("More: name").click()
+    expect(page.locator(".hint code", has_text="/v1/environments")).to_have_text("/v1/environments")
     page.get_by_label("Name", exact=True).fill("by hand")
     page.get_by_label("Labels", exact=True).fill("team=web\nempty=")
     page.get_by_label("Timeout", exact=True).fill("60")

@@ -25,7 +25,7 @@ def test_seven_tabs_are_all_live(context: BrowserContext, node: Node) -> None:
         expect(page.locator("#log-state")).not_to_contain_text("live")
         expect(page.locator("#banner")).to_be_hidden()
     for page, task_id in zip(pages, tasks, strict=True):
-        assert page.locator("#lines .line").all_inner_texts() == node.output(task_id).splitlines()
+        expect(page.locator("#lines .line")).to_have_text(node.output(task_id).splitlines())
     for problem in problems:
         problem.check()
 

@@ -7,9 +7,12 @@ import pytest
 
 from task_runner.cli.columns import spell, state
 from task_runner.cli.endings import exit_code_of, told_end
+from task_runner.cli.failure import Failure
+from task_runner.cli.node import told
 from task_runner.cli.output import printable
 from task_runner.cli.values import DURATION, MOMENT, json_pairs, pairs
-from task_runner.client import Task
+from task_runner.client import ClientError, NodeUnreachableError, Task
+from task_runner.client.errors import refusal
 
 COMMAND = click.Command("run")
 CONTEXT, OPTION = click.Context(COMMAND), click.Option(["--label"])
@@ -106,3 +109,20 @@ def test_exit_codes(outcome: str, exit_code: int | None, code: int) -> None:
 
 def test_nothing_printable_does_anything() -> None:
     assert printable("ü ☃ \x1b[31m\n\x9b\u202e") == r"ü ☃ \x1b[31m\n\x9b\u202e"
+
+
+@pytest.mark.parametrize(
+    ("error", "next_command"),
+    [
+        (NodeUnreachableError("no node"), "task-runner serve"),
+        (refusal(400, b"{}"), "task-runner machines"),
+        (refusal(404, b"{}"), "task-runner ps -a"),
+        (refusal(409, b"{}"), "task-runner inspect"),
+        (refusal(507, b"{}"), "task-runner prune --older-than 7d"),
+        (refusal(503, b"{}"), "task-runner doctor"),
+    ],
+)
+def test_every_failure_names_the_next_command(error: ClientError, next_command: str) -> None:
+    with pytest.raises(Failure) as caught, told():
+        raise error
+    assert caught.value.next_command.startswith(next_command)

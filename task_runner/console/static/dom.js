@@ -12,6 +12,9 @@ export function make(name, properties = {}, ...children) {
   return element;
 }
 
+/** Return a text as nodes; what stands in backticks is code. */
+export const prose = (text) => text.split("`").map((part, index) => (index % 2 ? make("code", { textContent: part }) : part));
+
 /** Change a text only when it differs, so that a selection in it stays. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -1,5 +1,5 @@
 // A form from a JSON Schema (2020-12): the part of it that forms are made of; the rest is JSON text.
-import { make } from "./dom.js";
+import { make, prose } from "./dom.js";
 
 let fields = 0;
 
@@ -71,7 +71,7 @@ function single(schema, path) {
   if (example !== undefined && "placeholder" in input) input.placeholder = Array.isArray(example) ? example.join("\n") : String(example);
   else if (schema.default !== undefined && schema.default !== null && typeof schema.default !== "object" && "placeholder" in input) input.placeholder = String(schema.default);
   const error = make("span", { id: `${id}-error`, className: "error" });
-  const element = make("div", { className: "field" }, make("label", { htmlFor: id, textContent: schema.title }), input, make("span", { id: `${id}-hint`, className: "hint", textContent: hint }), error);
+  const element = make("div", { className: "field" }, make("label", { htmlFor: id, textContent: schema.title }), input, make("span", { id: `${id}-hint`, className: "hint" }, ...prose(hint)), error);
   const field = { element, path, input, read: () => kind.read(input), write: (value) => kind.write(input, value), find: (wanted) => (wanted === path || wanted.startsWith(`${path}.`) ? field : null) };
   field.complain = (text) => {
     error.textContent = text;

@@ -2,7 +2,7 @@
 import { call } from "./api.js";
 import { back, lost } from "./connection.js";
 import { pairs } from "./details.js";
-import { byId, make, pause } from "./dom.js";
+import { byId, make, pause, prose } from "./dom.js";
 import { bytes, count, duration } from "./format.js";
 
 const LOOK = 5000;
@@ -30,7 +30,7 @@ function card({ name, usable = true, why, error, install, description, found, ca
   const facts = Object.entries(found ?? {}).filter(([, value]) => value?.length || typeof value === "number").map(([key, value]) => `${key}: ${Array.isArray(value) ? value.join(", ") : value}`);
   const can = [capabilities?.limits?.length ? `limits: ${capabilities.limits.join(", ")}` : "", capabilities?.options ? `options: ${Object.keys(capabilities.options).join(", ")}` : ""];
   const texts = [description, why ?? error, install, facts.join(" · "), ...can].filter((one) => one && one !== "options: ");
-  return make("article", {}, state, make("div", {}, ...texts.map((one, index) => make("span", { className: index ? "muted" : "", textContent: one })), ...(texts.length ? [] : [isGood ? "ready" : "cannot be used"])));
+  return make("article", {}, state, make("div", {}, ...texts.map((one, index) => make("span", { className: index ? "muted" : "" }, ...prose(one))), ...(texts.length ? [] : [isGood ? "ready" : "cannot be used"])));
 }
 
 async function show() {
