@@ -28,7 +28,7 @@ from task_runner.environments.work_dir import prepare
 from task_runner.lib import fault_points
 from task_runner.lib.errors import WorkDirError
 from task_runner.service.service import TaskService
-from task_runner.service.settings import Settings
+from task_runner.service.settings import Settings, load
 
 CANNOT_LOAD = 4
 """The exit code at which gunicorn gives up instead of trying again (its APP_LOAD_ERROR)."""
@@ -70,7 +70,7 @@ def create_app() -> FastAPI:
 
 def _settings() -> Settings:
     try:
-        settings = Settings()
+        settings = load()
         prepare(settings.work_dir)
         if settings.fault_points:
             fault_points.switch_on(settings.fault_points)

@@ -5,12 +5,13 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from task_runner.lib.task import MAX_BYTES
@@ -111,3 +112,14 @@ class Settings(BaseSettings):
         if path and not os.path.isfile(path):
             raise FileNotFoundError(f"{CONF} names {path}, which is not a file")
         return init_settings, env_settings, _File(settings_cls, json_file=path)
+
+
+def load() -> Settings:
+    """Return the settings. Raises OSError, and ValueError that says in one line what is wrong."""
+    try:
+        return Settings()
+    except ValidationError as problem:
+        told = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problem.errors()]
+        raise ValueError("; ".join(told)) from problem
+    except SettingsError as problem:
+        raise ValueError(f"{problem}: it must be JSON: {problem.__cause__}") from problem

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from task_runner.service.settings import DEFAULT_WORK_DIR, Settings
+from task_runner.service.settings import DEFAULT_WORK_DIR, Settings, load
 
 # Of each setting: the variable, its text, the value in the file, and what comes out of both.
 VALUES: list[tuple[str, str, Any]] = [
@@ -165,3 +165,20 @@ def test_a_bad_value_is_refused_by_name(
     monkeypatch.setenv(f"TASK_RUNNER_{name.upper()}", text)
     with pytest.raises(ValueError, match=name):  # pydantic has several kinds of it
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("MAX_RUNNING", "many", "max_running: Input should be a valid integer"),
+        ("HOST_NAMES", "a.example", "host_names.*it must be JSON: Expecting value"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, told: str
+) -> None:
+    monkeypatch.setenv(f"TASK_RUNNER_{name}", text)
+    with pytest.raises(ValueError, match=told) as caught:
+        load()
+    assert "\n" not in str(caught.value)
+    assert "pydantic" not in str(caught.value)
