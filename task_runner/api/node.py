@@ -66,12 +66,14 @@ async def system(service: Service) -> JSONResponse:
     return JSONResponse(await service.system())
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", response_class=PlainTextResponse)
 async def livez() -> str:
     """Tell that this worker answers."""
     return "ok\n"
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     response_class=PlainTextResponse,

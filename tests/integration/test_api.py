@@ -123,6 +123,12 @@ def test_odd_requests_get_a_problem(
     assert answer.json()["status"] == status
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_probes_may_want_no_body(node_for_all: Node, path: str) -> None:
+    answer = node_for_all.http.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_a_wrong_method_is_told_all_right_ones(node_for_all: Node) -> None:
     for path, methods in (("/v1/tasks", "GET, POST"), ("/v1/tasks/x", "DELETE, GET")):
         answer = node_for_all.http.patch(path)
