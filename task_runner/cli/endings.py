@@ -1,6 +1,7 @@
 """The exit code of a command that stands for a task: the task's own, wherever it has one."""
 
 from task_runner.cli.failure import OURS
+from task_runner.cli.output import printable
 from task_runner.client import Task
 from task_runner.lib.command_line import EXIT_CODES
 from task_runner.lib.outcome import Outcome
@@ -23,7 +24,7 @@ def exit_code_of(task: Task) -> int:
 
 def told_end(task: Task) -> str:
     """Return a sentence about how a task ended."""
-    why = f": {task.error}" if task.error else ""
+    why = f": {printable(task.error)}" if task.error else ""
     if task.outcome in HOW:
         return f"{task.task_id} {HOW[task.outcome]}{why}"
     if task.outcome is Outcome.CRASHED:

@@ -107,6 +107,17 @@ def test_exit_codes(outcome: str, exit_code: int | None, code: int) -> None:
     assert told_end(task).endswith(": the reason")
 
 
+def test_an_error_does_nothing_to_the_terminal() -> None:
+    view = {
+        "taskId": "a",
+        "state": "exited",
+        "exitCode": -3,
+        "outcome": "exception",
+        "error": "red \x1b[31m",
+    }
+    assert told_end(Task.of(view)).endswith("red \\x1b[31m")
+
+
 def test_nothing_printable_does_anything() -> None:
     assert printable("ü ☃ \x1b[31m\n\x9b\u202e") == r"ü ☃ \x1b[31m\n\x9b\u202e"
 

@@ -30,7 +30,7 @@ def problems_of(task: Accepted, times_run: int, *, orphaned: bool) -> Iterator[s
     unknown = (view["outcome"], view["exitCode"]) == ("unknown", None)
     if not (true_result or (unknown and orphaned)):
         yield f"it is {view['state']}, {view['outcome']} with {view['exitCode']}: {view['error']}"
-    must_run = chore.runs and chore.outcome in {"succeeded", "failed", "crashed"}
+    must_run = chore.runs and view["outcome"] in {"succeeded", "failed", "crashed"}
     if times_run > 1 or (must_run and times_run == 0):
         yield f"it ran {times_run} times"
     output = task.output.partition(TRACEBACK)[0]

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 TASKS_PER_SECOND = 5.0
 BLOWS_PER_SECOND = 1.5
+DELETED = 0.8
+"""The share of tasks that the client deletes: else finished ones would fill the small disk."""
 CODES = (0, 0, 0, 1, 3, 126, 127, 137, 255)
 
 
@@ -96,7 +98,7 @@ def _chore(dice: random.Random, task_id: str, at: float, ledger: str) -> Chore:
     chore = make(dice, task_id, f"echo {task_id} >> {ledger}")
     fields = {"taskId": task_id, "gracePeriod": 5, **chore.fields}
     kind = make.__name__.removeprefix("_").replace("_", " ")
-    return chore._replace(at=at, kind=kind, fields=fields, delete=dice.random() < 0.25)
+    return chore._replace(at=at, kind=kind, fields=fields, delete=dice.random() < DELETED)
 
 
 def _script(text: str, **fields: Any) -> dict[str, Any]:
