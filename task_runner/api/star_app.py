@@ -1,6 +1,7 @@
 """The application, for any ASGI server: `task_runner.api.star_app:create_app`."""
 
 import logging.config
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,8 +43,6 @@ def create_app() -> FastAPI:
     Exits with a message when the configuration or the work directory cannot be used.
     """
     settings = _settings()
-    if settings.logging is not None:
-        logging.config.dictConfig(settings.logging)
     app = FastAPI(
         title="Task Runner",
         version=__version__,
@@ -71,13 +70,23 @@ def create_app() -> FastAPI:
 def _settings() -> Settings:
     try:
         settings = load()
+        if settings.logging is not None:
+            logging.config.dictConfig(settings.logging)
         prepare(settings.work_dir)
+        _check_index(settings.index_path)
         if settings.fault_points:
             fault_points.switch_on(settings.fault_points)
     except (ValueError, WorkDirError, OSError) as problem:
         print(f"task_runner: {problem}", file=sys.stderr)
         sys.exit(CANNOT_LOAD)
     return settings
+
+
+def _check_index(path: str | None) -> None:
+    """Raise WorkDirError when no index can be kept there; None is the work directory."""
+    directory = os.path.dirname(os.path.abspath(path or ""))
+    if path is not None and not os.access(directory, os.W_OK | os.X_OK):
+        raise WorkDirError(f"index_path: the directory {directory} is not there, or not writable")
 
 
 @asynccontextmanager

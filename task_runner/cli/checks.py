@@ -54,6 +54,7 @@ def all_findings() -> Iterator[Finding]:
     yield node()
     for tool, (use, package) in TOOLS.items():
         yield _tool(tool, use, package)
+    yield from on_the_node()
 
 
 def _python() -> Finding:
@@ -144,6 +145,22 @@ def node() -> Finding:
         mend = "mend, move or remove it: it is in the work directory of the node"
         return Finding("node", "wrong", f"what it cannot use: {found}{more}", mend)
     return Finding("node", "ok", f"{address}, version {theirs}")
+
+
+def on_the_node() -> Iterator[Finding]:
+    """Tell which isolations and environments the node can use; nothing when none answers."""
+    try:
+        with connected() as client:
+            offers = {"isolation": client.isolations(), "environment": client.environments()}
+    except Failure:  # `node` tells of it
+        return
+    for kind, some in offers.items():
+        for one in some:
+            name = f"{kind} {one['name']}"
+            if one["usable"]:
+                yield Finding(name, "ok", "usable on the node")
+            else:
+                yield Finding(name, "absent", one["why"] or "not usable", one["install"])
 
 
 def _no_node(address: str, failure: Failure) -> Finding:

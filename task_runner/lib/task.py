@@ -117,7 +117,7 @@ def _check_isolation(task: Task, policy: Policy, environment: Any) -> None:
     try:
         isolation = registry.isolation_of(task.isolation)
     except LookupError as problem:
-        raise ValidationError(f"unknown isolation: {problem}", "isolation") from problem
+        raise ValidationError(f"unknown isolation: {problem}, none", "isolation") from problem
     _let_check("isolation", lambda: isolation.validate(task, policy))
     if isolation.own_limits is None:
         check_held(task.limits, environment.limits, task.environment)

@@ -12,7 +12,7 @@ import pytest
 
 from task_runner import __version__
 from tests.flaky import Say, flaky_proxy
-from tests.node import Json, Node, free_port
+from tests.node import Json, Node, free_port, running_node
 from tests.terminal import environment, piped
 
 
@@ -50,6 +50,17 @@ def test_a_tool_that_is_absent_is_no_fault(node_for_all: Node, tool: str, tmp_pa
     found = examined(node_for_all, 0, PATH=str(python), TASK_RUNNER_WORK_DIR=str(tmp_path))[tool]
     assert found["result"] == "absent"
     assert found["mend"].startswith("sudo apt-get install ")
+
+
+def test_what_is_there_may_not_be_usable(tmp_path: Path) -> None:
+    command = json.dumps(["/no/such/podman"])
+    with running_node(tmp_path / "work", TASK_RUNNER_CONTAINER_COMMAND=command) as node:
+        found = examined(node, 0, TASK_RUNNER_WORK_DIR=str(tmp_path))
+    assert found["podman"]["result"] == "ok"
+    assert found["isolation container"]["result"] == "absent"
+    assert "/no/such/podman" in found["isolation container"]["found"]
+    assert found["isolation sandbox"]["result"] == "ok"
+    assert found["environment multiprocess"]["result"] == "ok"
 
 
 def test_there_is_no_node(tmp_path: Path) -> None:

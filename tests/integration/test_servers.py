@@ -170,7 +170,17 @@ def test_the_configuration_file_and_the_environment_above_it(tmp_path: Path) -> 
         assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("content", ['{"max_running": 0}', '{"max_runing": 1}', "{", None])
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"max_running": 0}',
+        '{"max_runing": 1}',
+        '{"logging": {}}',
+        '{"index_path": "/no/such/directory/index.sqlite"}',
+        "{",
+        None,
+    ],
+)
 def test_a_wrong_configuration_is_one_clear_message(tmp_path: Path, content: str | None) -> None:
     conf = tmp_path / "conf.json"
     if content is not None:
