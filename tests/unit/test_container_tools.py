@@ -22,13 +22,13 @@ from task_runner.isolation.container_tools import (
 
 CONTAINER = Container(
     name="task-runner-0123-abc",
-    label="/work/task-abc 2026-11-24T21:00:00+00:00",
+    label="/srv/task-abc 2026-11-24T21:00:00+00:00",
     image="localhost/tools:1",
     pull="never",
     argv=("/run/loader", "python", "-c", "print('hello')"),
     env={"PYTHONHOME": "/run/task-runner"},
-    work_dir="/work/task-abc/files",
-    mounts=(Mount("/work/task-abc/files", "/work/task-abc/files", True), Mount("/a", "/b")),
+    work_dir="/srv/task-abc/files",
+    mounts=(Mount("/srv/task-abc/files", "/srv/task-abc/files", True), Mount("/a", "/b")),
     network=False,
     limits={},
     descriptors=3,
@@ -75,16 +75,16 @@ def test_podman_starts_a_container_and_goes() -> None:
     assert "--detach" in argv
     assert {
         ("--name", "task-runner-0123-abc"),
-        ("--label", "task-runner.task=/work/task-abc 2026-11-24T21:00:00+00:00"),
+        ("--label", "task-runner.task=/srv/task-abc 2026-11-24T21:00:00+00:00"),
         ("--log-driver", "passthrough"),
         ("--preserve-fds", "3"),
         ("--pull", "never"),
         ("--network", "none"),
         ("--cap-drop", "all"),
         ("--security-opt", "no-new-privileges"),
-        ("--workdir", "/work/task-abc/files"),
+        ("--workdir", "/srv/task-abc/files"),
         ("--env", "PYTHONHOME=/run/task-runner"),
-        ("--mount", "type=bind,source=/work/task-abc/files,target=/work/task-abc/files"),
+        ("--mount", "type=bind,source=/srv/task-abc/files,target=/srv/task-abc/files"),
         ("--mount", "type=bind,source=/a,target=/b,readonly"),
     } <= set(pairs(argv))
     assert "--read-only" in argv
