@@ -40,7 +40,10 @@ class Node:
         words = [word.format(port=self.port) for word in SERVERS[server]]
         self.argv = [sys.executable, "-m", words[0], *options, *words[1:]]
         self.env = {**os.environ, "TASK_RUNNER_WORK_DIR": str(work_dir), **env}
-        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        # A connection that is kept may be closed by the server in the moment it is used again.
+        limits = httpx2.Limits(max_keepalive_connections=0)
+        url = f"http://127.0.0.1:{self.port}"
+        self.http = httpx2.Client(base_url=url, timeout=30, limits=limits)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Node":
