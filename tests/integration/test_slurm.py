@@ -45,7 +45,7 @@ class SlurmNode(Node):
 
     def has_said(self, task: str, words: str) -> None:
         path = self.directory(task) / "output.log"
-        wait_until(lambda: path.exists() and words in path.read_text(), 60)
+        wait_until(lambda: path.exists() and words in path.read_text(), 150)
 
     def over(self, task: str) -> Json:
         wait_until(lambda: self.view(task, 30)["state"] in {"exited", "lost"}, 90)
