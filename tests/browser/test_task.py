@@ -1,10 +1,11 @@
 """A task and its log."""
 
 import re
+from itertools import count
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.console import Console
 from tests.node import Node
@@ -192,6 +193,38 @@ def test_a_restart_of_the_service(page: Page, node: Node) -> None:
     wanted = node.output(task_id).splitlines()
     expect(console.line(wanted[-1])).to_be_visible()
     assert console.lines().all_inner_texts() == wanted
+
+
+def test_a_log_whose_opening_is_cut_off_is_followed_once(console: Console) -> None:
+    page = console.page
+    task_id = console.node.sh(
+        "seq -f 'line %.0f' 500; until test -e go; do sleep 0.05; done;"
+        "seq -f 'new %.0f' 40; sleep 600"
+    )
+    wait_until(lambda: "line 500\n" in console.node.output(task_id))
+    reads, streams = count(1), list[Request]()
+
+    def cut_off(route: Route) -> None:
+        if next(reads) == 2:  # the first one looks where the last line ends
+            route.abort()
+        else:
+            route.continue_()
+
+    def begun(request: Request) -> None:
+        if "/log?" in request.url and "follow=true" in request.url:
+            streams.append(request)
+
+    page.route("**/log?*before=*", cut_off)
+    page.on("request", begun)
+    console.open_task(task_id, "#at=0")
+    expect(console.line("line 1").first).to_be_in_viewport()
+    expect(page.locator("#banner")).to_be_hidden()
+    (console.node.directory(task_id) / "files" / "go").touch()
+    expect(page.locator("#new-lines")).to_have_text("40 new lines ↓")
+    assert [stream.failure for stream in streams].count(None) == 1
+    page.locator("#new-lines").click()
+    expect(console.line("new 40")).to_be_in_viewport()
+    assert console.lines().all_inner_texts() == console.node.output(task_id).splitlines()
 
 
 def test_every_line_once_at_high_speed(console: Console, tmp_path: Path) -> None:

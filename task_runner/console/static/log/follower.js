@@ -61,11 +61,10 @@ export class Follower {
     this.attempt = 0;
     const end = batch.at(-1).end ? batch.pop() : null;
     const more = batch.at(-1)?.more ? batch.pop() : null;
-    const entries = batch.filter((entry) => entry.offset > this.position);
     let begin = this.position;
-    for (const entry of entries) [entry.start, begin] = [entry.start ?? begin, entry.offset];
+    for (const entry of batch) [entry.start, begin] = [entry.start ?? begin, entry.offset];
     this.position = more?.offset ?? begin;
-    if (entries.length) this.onEntries(entries);
+    if (batch.length) this.onEntries(batch);
     if (end) {
       this.stop();
       this.onEnd(end);

@@ -51,15 +51,20 @@ export class LogPanel {
     const size = await source.size();
     const end = await this.endOf(source, size);
     if (this.source !== source) return;
-    const follower = new Follower(source, end, {
+    const opened = this.view.open(source, end, this.linked());
+    this.follow(source, end);
+    await opened;
+    this.markLinked();
+  }
+
+  /** Follow from an offset on, and nothing else any more: an opening that broke is tried again. */
+  follow(source, offset) {
+    this.follower?.stop();
+    this.follower = new Follower(source, offset, {
       onEntries: (entries) => this.view.append(entries),
       onEnd: (result) => this.ended(result),
     });
-    this.follower = follower;
-    const opened = this.view.open(source, end, this.linked());
-    follower.run();
-    await opened;
-    this.markLinked();
+    this.follower.run();
   }
 
   /** Return where the last complete line ends: what comes after is followed. */

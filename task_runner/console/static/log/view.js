@@ -211,9 +211,11 @@ export class LogView {
 
   // --- live ---
 
-  /** Take new entries: shown at once when the end is seen, else counted. */
-  append(entries) {
-    this.size = Math.max(this.size, entries.at(-1).offset);
+  /** Take new entries, each once whoever brings it: shown at once when the end is seen, else counted. */
+  append(found) {
+    const entries = found.filter((entry) => entry.offset > this.size);
+    if (!entries.length) return;
+    this.size = entries.at(-1).offset;
     if (!this.isLive) {
       this.missed += entries.length;
       this.onChange();
