@@ -7,6 +7,7 @@ from hypothesis import settings
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from tests.node import Node, running_node
 from tests.podman import PodmanHere, podman_here
+from tests.ports import Reservation
 from tests.slurm_cluster import Cluster, running_cluster
 from tests.task_processes import kill_all_of
 
@@ -31,6 +32,13 @@ def node(tmp_path: Path) -> Iterator[Node]:
     """Give a node that runs; nothing that it started outlives the test."""
     with running_node(tmp_path / "work") as node:
         yield node
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Give a port for a server that the test starts, or where nobody answers."""
+    with Reservation() as reservation:
+        yield reservation.port
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import httpx2
 
+from tests.ports import Reservation
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -24,18 +24,13 @@ SERVERS = {
 Json = dict[str, Any]
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 class Node:
     """Start, ask, kill and start again."""
 
     def __init__(self, work_dir: Path, server: str = "gunicorn", *options: str, **env: str) -> None:
         self.work_dir = work_dir
-        self.port = free_port()
+        self._reservation = Reservation()
+        self.port = self._reservation.port
         self.log = work_dir.with_name(f"node-{self.port}.log")
         words = [word.format(port=self.port) for word in SERVERS[server]]
         self.argv = [sys.executable, "-m", words[0], *options, *words[1:]]
@@ -87,6 +82,7 @@ class Node:
         self.http.close()
         if self.process is not None and self.process.poll() is None:
             self.kill()
+        self._reservation.close()
 
     def submit(self, machine: str = "echo", parameters: Any = (), **fields: Any) -> str:
         task = {"machine": machine, "parameters": parameters, **fields}

@@ -8,13 +8,13 @@ import getpass
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import Reservation
 from tests.task_processes import is_running
 from tests.waiting import wait_until
 
@@ -65,17 +65,17 @@ class Cluster:
         self.env = {"SLURM_CONF": str(self.conf)}
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
         self.keeper: subprocess.Popen[bytes] | None = None
-        ports = free_ports(1 + len(NODES))
+        self._reservations = [Reservation() for _ in ("slurmctld", *NODES)]
         host = os.uname().nodename
         nodes = [
-            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
-            for name, port in zip(NODES, ports, strict=False)
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={reservation.port}"
+            for name, reservation in zip(NODES, self._reservations[1:], strict=True)
         ]
         values = {
             "host": host,
             "user": getpass.getuser(),
             "path": path,
-            "controller": ports[-1],
+            "controller": self._reservations[0].port,
             "nodes": "\n".join(nodes),
             "kill_wait": 30,
             "min_job_age": 300,
@@ -187,15 +187,8 @@ class Cluster:
                 self.kill(name)
         if self.keeper is not None:
             self.keeper.communicate()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago, all at once so that no two are the same."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        for reservation in self._reservations:
+            reservation.close()
 
 
 def _all_pids() -> list[int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from task_runner.client import Client
-from tests.node import Node, free_port
+from tests.node import Node
 from tests.task_processes import is_running
 from tests.terminal import COMMAND, data, environment, piped
 from tests.waiting import wait_until
@@ -425,8 +425,8 @@ def test_environments(node: Node) -> None:
     assert slurm[1] in {"yes", "no"}
 
 
-def test_nobody_is_there() -> None:
-    url = f"http://127.0.0.1:{free_port()}"
+def test_nobody_is_there(port: int) -> None:
+    url = f"http://127.0.0.1:{port}"
     done = piped(None, "ps", TASK_RUNNER_URL=url)
     assert (done.returncode, done.stdout) == (125, "")
     assert f"no node answers at {url}" in done.stderr
@@ -462,8 +462,7 @@ def test_as_a_module(node: Node) -> None:
     assert (done.stdout, done.stderr) == ("hi\n", "")
 
 
-def test_serve(tmp_path: Path) -> None:
-    port = free_port()
+def test_serve(tmp_path: Path, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen(

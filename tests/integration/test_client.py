@@ -28,7 +28,7 @@ from task_runner.lib.outcome import Outcome
 from task_runner.lib.state import State
 from tests.faces import KINDS, Face, face_of
 from tests.flaky import Say, flaky_proxy
-from tests.node import Node, free_port, running_node
+from tests.node import Node, running_node
 from tests.waiting import wait_until
 
 
@@ -227,8 +227,7 @@ def test_events(face: Face) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nobody_there_is_told_at_once_or_waited_for(kind: str) -> None:
-    port = free_port()
+def test_nobody_there_is_told_at_once_or_waited_for(kind: str, port: int) -> None:
     with (
         face_of(kind, f"http://127.0.0.1:{port}", patience=0) as face,
         pytest.raises(NodeUnreachableError, match=f"no node answers at http://127.0.0.1:{port}"),

@@ -12,7 +12,7 @@ import pytest
 
 from task_runner import __version__
 from tests.flaky import Say, flaky_proxy
-from tests.node import Json, Node, free_port, running_node
+from tests.node import Json, Node, running_node
 from tests.terminal import environment, piped
 
 
@@ -63,8 +63,8 @@ def test_what_is_there_may_not_be_usable(tmp_path: Path) -> None:
     assert found["environment multiprocess"]["result"] == "ok"
 
 
-def test_there_is_no_node(tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
+def test_there_is_no_node(tmp_path: Path, port: int) -> None:
+    url = f"http://127.0.0.1:{port}"
     found = examined(None, 1, TASK_RUNNER_URL=url, TASK_RUNNER_WORK_DIR=str(tmp_path))["node"]
     assert f"no node answers at {url}" in found["found"]
     assert found["mend"] == "task-runner serve"

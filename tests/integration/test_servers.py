@@ -15,7 +15,8 @@ import httpx2
 import pytest
 import trustme
 
-from tests.node import ROOT, SERVERS, Node, free_port, running_node
+from tests.node import ROOT, SERVERS, Node, running_node
+from tests.ports import Reservation
 from tests.waiting import wait_until
 
 
@@ -27,8 +28,7 @@ def readme_command(beginning: str) -> str:
     return next(line for line in lines if line.startswith(beginning))
 
 
-def test_the_commands_of_the_readme(tmp_path: Path) -> None:
-    port = free_port()
+def test_the_commands_of_the_readme(tmp_path: Path, port: int) -> None:
     env = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -127,15 +127,17 @@ def test_mutual_tls(tmp_path: Path) -> None:
 
 def failed_start(server: str, **env: str) -> str:
     """Start a server that cannot start; return what it told."""
-    ended = subprocess.run(
-        [sys.executable, "-m", *(word.format(port=free_port()) for word in SERVERS[server])],
-        cwd=ROOT,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with Reservation() as reservation:
+        words = [word.format(port=reservation.port) for word in SERVERS[server]]
+        ended = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=ROOT,
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert ended.returncode != 0
     return ended.stderr
 

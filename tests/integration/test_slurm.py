@@ -45,7 +45,7 @@ class SlurmNode(Node):
 
     def has_said(self, task: str, words: str) -> None:
         path = self.directory(task) / "output.log"
-        wait_until(lambda: path.exists() and words in path.read_text(), 150)
+        wait_until(lambda: path.exists() and words in path.read_text(), 60)
 
     def over(self, task: str) -> Json:
         wait_until(lambda: self.view(task, 30)["state"] in {"exited", "lost"}, 90)
@@ -75,6 +75,7 @@ def node(tmp_path: Path, cluster: Cluster) -> Iterator[SlurmNode]:
         wait_until(lambda: not cluster.tool("squeue", "-h"), 60)
         for name in ("n1", "n2", "n3"):
             cluster.tool("scontrol", "update", f"nodename={name}", "state=resume", check=False)
+        wait_until(cluster.is_idle)
 
 
 def stop(node: Node, task: str) -> Json:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import httpx2
 
-from tests.node import APP, ROOT, free_port
+from tests.node import APP, ROOT
 from tests.waiting import wait_until
 
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
-def test_a_node_from_a_wheel_has_the_console(tmp_path: Path) -> None:
+def test_a_node_from_a_wheel_has_the_console(tmp_path: Path, port: int) -> None:
     wheels, target = tmp_path / "wheels", tmp_path / "target"
     source = tmp_path / "source"
     files = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT)
@@ -25,7 +25,6 @@ def test_a_node_from_a_wheel_has_the_console(tmp_path: Path) -> None:
     (wheel,) = wheels.iterdir()
     subprocess.run([*PIP, "install", "--no-deps", "--target", target, wheel], check=True)
 
-    port = free_port()
     env = {
         **os.environ,
         "PYTHONPATH": str(target),
