@@ -197,12 +197,13 @@ class ContainerGuard:
         return ending_of(self._evidence(None, {})) != UNKNOWN
 
     def _evidence(self, client_code: int | None, words: Words) -> Evidence:
+        words = {**words, **self._words()}
         return Evidence(
             kind=self._client.tool.kind,
             client_code=client_code,
             sight=self._last_look(),
-            kills_for_memory=self._kills_for_memory,
-            words={**words, **self._words()},
+            kills_for_memory=max(self._kills_for_memory, words.get("kills_for_memory", 0)),
+            words=words,
             output=self._short_output(),
         )
 

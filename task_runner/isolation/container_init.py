@@ -10,6 +10,7 @@ from __future__ import annotations
 import marshal
 import os
 
+from task_runner.isolation import container_memory
 from task_runner.isolation.sandbox_init import begin
 
 TYPE_CHECKING = False
@@ -38,7 +39,11 @@ def main(order: str) -> None:
     # A pipe that never ends: only podman, or the last process, ends a container.
     lifeline, _hold = os.pipe()
     of_the_image = {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES}
-    begin({**words, "env": {**of_the_image, **words["env"]}, "lifeline": lifeline})
+    begin({**words, "env": {**of_the_image, **words["env"]}, "lifeline": lifeline}, _last_words)
+
+
+def _last_words() -> bytes:
+    return b'{"kills_for_memory":%d}\n' % container_memory.kills()
 
 
 def _put(fd: int, number: int) -> None:

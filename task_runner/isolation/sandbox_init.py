@@ -20,7 +20,7 @@ from task_runner.lib.execute import execute
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
     Order = Mapping[str, Any]
@@ -46,8 +46,11 @@ def main(order_fd: int) -> NoReturn:
     begin(order)
 
 
-def begin(order: Order) -> NoReturn:
-    """Start the program, and be its init; the streams are in their places."""
+def begin(order: Order, last_words: Callable[[], bytes] = bytes) -> NoReturn:
+    """Start the program, and be its init; the streams are in their places.
+
+    `last_words` gives what is reported when nothing is left inside.
+    """
     os.set_inheritable(order["lifeline"], False)
     os.set_inheritable(order["report"], False)
     _say(order["report"], ENTERED)
@@ -55,6 +58,7 @@ def begin(order: Order) -> NoReturn:
     if program == 0:
         _become_program(order)
     Init(program, order).run()
+    _say(order["report"], last_words())
     os._exit(0)
 
 

@@ -22,9 +22,10 @@ WORDS: Mapping[str, type] = {
     "heard": bool,
     "entered": bool,
     "status": int,
+    "kills_for_memory": int,
     "python": bool,
 }
-"""What can be reported; the last three come from isolations. Who runs inside may write anything."""
+"""What can be reported; the last four come from isolations. Who runs inside may write anything."""
 
 
 def words_of_report(report: bytes) -> dict[str, Any]:

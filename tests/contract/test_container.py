@@ -22,6 +22,7 @@ from tests.waiting import wait_until
 
 Environment = MultiprocessEnvironment
 MIB = 1 << 20
+HUNGRY = "exec tail /dev/zero"
 UNTIL_GO = "until [ -e go ]; do sleep 0.02; done"
 
 
@@ -74,7 +75,8 @@ def kill(pid: int) -> None:
 
 
 def kill_task_runner(entry: Entry) -> None:
-    """Kill it once it knows the container: until then the machine is the client."""
+    """Kill it once it knows the container: until then the machine is the client, which ends."""
+    wait_until(lambda: machine_of_container(entry))
     kill(record_of(entry)["process_id"])
 
 
@@ -246,8 +248,8 @@ def test_the_exit_code_survives_task_runner(environment: Environment, meanwhile:
 def machine_of_container(entry: Entry) -> int:
     """Return the pid of the first process in the container, once the status file has it."""
     pid = int(record_of(entry)["machine"]["pid"])
-    command = Path(f"/proc/{pid}/cmdline")
-    return pid if b"/run/task-runner" in command.read_bytes().split(b"\0")[0] else 0
+    is_inside = any(words.startswith(b"/run/task-runner/") for words in arguments(str(pid)))
+    return pid if is_inside else 0
 
 
 def test_an_exception_survives_task_runner(environment: Environment) -> None:
@@ -277,11 +279,39 @@ def test_a_stop_while_an_image_is_fetched(tmp_path: Path, podman: PodmanHere) ->
 
 
 def test_out_of_memory_is_named(environment: Environment) -> None:
-    task = sh(environment, "exec tail /dev/zero", limits={"memory": 48 * MIB})
+    task = sh(environment, HUNGRY, limits={"memory": 48 * MIB})
     entry = run(environment, task)
     assert ending(entry) == ("crashed", 137)
     assert record_of(entry)["signal"] == "SIGKILL"
     assert "out of memory" in record_of(entry)["error"]
+
+
+def test_out_of_memory_is_named_when_all_was_over_before_anybody_looked(
+    tmp_path: Path, podman: PodmanHere
+) -> None:
+    script = 'podman run "$@"; podman wait --latest >/dev/null'
+    with environment_with(tmp_path, client(tmp_path, podman, script)) as environment:
+        entry = run(environment, sh(environment, HUNGRY, limits={"memory": 48 * MIB}))
+        assert ending(entry) == ("crashed", 137)
+        assert "the kernel killed 1" in record_of(entry)["error"]
+
+
+def test_out_of_memory_is_named_whoever_was_killed(environment: Environment) -> None:
+    """A child of the program; then what the program has left running."""
+    limits = {"memory": 48 * MIB}
+    entry = run(environment, sh(environment, "tail /dev/zero || exit 7", limits=limits))
+    assert ending(entry) == ("failed", 7)
+    assert "out of memory" in record_of(entry)["error"]
+    text = f"(trap 'touch term; {HUNGRY}' TERM; touch up; while :; do sleep 0.02; done) & "
+    entry = run(environment, sh(environment, f"{text} until [ -e up ]; do :; done", limits=limits))
+    assert ending(entry) == ("succeeded", 0)
+    assert "out of memory" in record_of(entry)["error"]
+
+
+def test_a_sigkill_of_another_kind_is_not_called_out_of_memory(environment: Environment) -> None:
+    entry = run(environment, sh(environment, "kill -KILL $$", limits={"memory": 48 * MIB}))
+    assert ending(entry) == ("crashed", 137)
+    assert record_of(entry).get("error") is None
 
 
 def test_processes_and_processors_are_limited(environment: Environment) -> None:
