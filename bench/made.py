@@ -11,7 +11,7 @@ from task_runner.lib.state import State
 from task_runner.lib.status_file import StatusFile
 from task_runner.lib.task import Task, accepted
 from task_runner.lib.task_dir import TaskDir
-from task_runner.service.index import Index
+from task_runner.service.index.index import Index
 
 BATCH = 5000
 TASK = Task(None, "echo", [])

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.client import NOT_OVER, submit_all
 from bench.measure import Bench, Row, percentile
 from bench.node import Node
-from task_runner.service.elsewhere import THREADS
+from task_runner.service.watch.elsewhere import THREADS
 from tests.slurm_cluster import Cluster, running_cluster
 
 CONFIG = {"slurm": {"sbatch_options": ["hold"], "pause": [1, 5]}}

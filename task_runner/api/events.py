@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from task_runner.api.dependencies import Service
 from task_runner.api.models import Problem
-from task_runner.service.event_stream import EventStream
+from task_runner.service.index.event_stream import EventStream
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 

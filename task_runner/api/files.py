@@ -19,7 +19,7 @@ from task_runner.api.models import FileEntry, Problem
 from task_runner.api.tasks import MAX_PAGE, NOT_FOUND
 from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import NoSuchFileError, ValidationError
-from task_runner.service.beneath import Entry, Parts, shown
+from task_runner.service.files.beneath import Entry, Parts, shown
 
 ANY = "*/*"
 UNKNOWN = "application/octet-stream"
@@ -62,7 +62,7 @@ async def list_files(
     A link with `rel="next"` leads to the next page. Bytes of a name that are no UTF-8 are replaced
     in `path`; `href` leads to the file whatever its name is. Symlinks are listed, never followed.
     """
-    entries = await service.list_files(task_id, _after(cursor), limit)
+    entries = await service.files.list(task_id, _after(cursor), limit)
     url = f"/v1/tasks/{task_id}/files"
     headers = {}
     if len(entries) == limit:
@@ -134,12 +134,12 @@ async def give_file(
     `Range`, `ETag` and `Last-Modified` work as everywhere. Only regular files are given, symlinks
     are not followed. A file that becomes shorter meanwhile breaks the answer off.
     """
-    file = await service.open_file(task_id, path)
+    file = await service.files.open(task_id, path)
     content = Content(
         name=repr(shown(path)),
         version=file.version,
         size=file.size,
-        blocks=lambda start, stop: service.read_file(file, start, stop),
+        blocks=lambda start, stop: service.files.read(file, start, stop),
         modified=file.modified,
     )
     return file_answer(
@@ -169,5 +169,5 @@ async def archive(service: Service, task_id: str) -> Response:
     Everything is below a directory with the name of the task. Symlinks are packed as such. What
     could not be packed as it was is told in a last member, `<taskId>.incomplete.txt`.
     """
-    blocks = await service.pack_files(task_id)
+    blocks = await service.files.pack(task_id)
     return Stream(blocks, headers={**_saved_as(f"{task_id}.tar.gz".encode()), "Content-Type": GZIP})

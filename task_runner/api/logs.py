@@ -14,8 +14,8 @@ from task_runner.api.models import Problem
 from task_runner.api.tasks import NOT_FOUND
 from task_runner.api.times import Time
 from task_runner.lib.errors import ValidationError
-from task_runner.service.log_search import Search
-from task_runner.service.log_stream import LogStream
+from task_runner.service.logs.search import Search
+from task_runner.service.logs.stream import LogStream
 
 TEXT = "text/plain; charset=utf-8"
 NDJSON = "application/x-ndjson"

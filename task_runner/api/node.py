@@ -112,9 +112,9 @@ async def metrics(service: Service) -> Response:
     aside = Gauge("task_runner_set_aside", "What cannot be used on the disk.", registry=registry)
     aside.set(len(await service.set_aside()))
     free = Gauge("task_runner_free_bytes", "Of the work directory's disk.", registry=registry)
-    free.set(await service.capacity.free_bytes())
+    free.set(await service.submission.capacity.free_bytes())
     refused = "Submissions refused by this worker, by what was short."
-    _count(registry, "task_runner_refused", refused, "reason", service.capacity.refused)
+    _count(registry, "task_runner_refused", refused, "reason", service.submission.capacity.refused)
     removed = "Tasks removed by the retention of this worker, by the limit they were beyond."
     _count(registry, "task_runner_removed", removed, "reason", service.retention.removed)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

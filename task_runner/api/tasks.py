@@ -24,7 +24,7 @@ from task_runner.api.models import (
 from task_runner.api.times import Time
 from task_runner.lib.errors import ValidationError
 from task_runner.lib.state import State
-from task_runner.service.index import Page
+from task_runner.service.index.page import Page
 
 MAX_PAGE = 1000
 MAX_WAIT = 3600.0
@@ -70,9 +70,9 @@ async def submit(
     """
     fields = task.model_dump(exclude_unset=True)
     if check:
-        await service.check(fields)
+        await service.submission.check(fields)
         return JSONResponse({"valid": True})
-    return _accepted(*await service.submit(fields))
+    return _accepted(*await service.submission.submit(fields))
 
 
 def _accepted(task_id: str, state: str) -> Response:
@@ -227,7 +227,7 @@ async def rerun(
     shown, are used again; a list of names in place of an `env` uses those alone. It does not
     matter whether the original is over.
     """
-    return _accepted(*await service.rerun(task_id, changes or {}))
+    return _accepted(*await service.submission.rerun(task_id, changes or {}))
 
 
 @router.delete("/{task_id}", response_model=Success, responses={**NOT_FOUND, **CONFLICT})

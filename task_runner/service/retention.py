@@ -17,7 +17,8 @@ from task_runner.environments.work_dir import STAGING, WorkDir
 from task_runner.lib.clock import timestamp
 from task_runner.lib.errors import TaskRunnerError
 from task_runner.lib.task_dir import TaskDir
-from task_runner.service.index import FIRST, Finished, Index
+from task_runner.service.index.index import Index
+from task_runner.service.index.rows import FIRST, Finished
 from task_runner.service.readers import lock_directory, nobody_reads
 from task_runner.service.threads import in_thread
 

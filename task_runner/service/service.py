@@ -1,53 +1,41 @@
-"""The service: every verb of the API, without HTTP. All it knows is on disk."""
+"""The service: what the API does, without HTTP. All it knows is on disk."""
 
 import asyncio
 import logging
 import os
-import sqlite3
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.clock import since_boot
-from task_runner.lib.errors import (
-    StartLaterError,
-    TaskActiveError,
-    TaskDamagedError,
-    TaskExistsError,
-    TaskNotFoundError,
-    UnreachableError,
-    ValidationError,
-)
+from task_runner.lib.errors import TaskActiveError, UnreachableError, ValidationError
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, observe
 from task_runner.lib.policy import Policy
 from task_runner.lib.state import State
-from task_runner.lib.task import Task, task_from_dict, task_from_record
 from task_runner.lib.task_dir import TaskDir, read_json
-from task_runner.service.archive import pack
-from task_runner.service.beneath import Entry, OpenFile, Parts, Tree
-from task_runner.service.capacity import Capacity, raise_open_files, thread_count
-from task_runner.service.changes import Changes
-from task_runner.service.defaults import with_defaults
+from task_runner.service.capacity import raise_open_files, thread_count
 from task_runner.service.environments import LOCAL, Environments
-from task_runner.service.file_list import list_files
-from task_runner.service.follower import Followers
-from task_runner.service.index import Index, Page, Row
+from task_runner.service.files.task_files import TaskFiles
+from task_runner.service.index.changes import Changes
+from task_runner.service.index.index import Index
+from task_runner.service.index.page import Page
+from task_runner.service.index.rows import Row
 from task_runner.service.isolations import isolation_views
-from task_runner.service.log_stream import LogStream
+from task_runner.service.logs.follower import Followers
+from task_runner.service.logs.stream import LogStream
 from task_runner.service.machines import machine_views
 from task_runner.service.readers import Readers
-from task_runner.service.recovery import Recovery
-from task_runner.service.rerun import fields_of_rerun
 from task_runner.service.retention import Limits, Retention
 from task_runner.service.set_aside import SetAside
 from task_runner.service.settings import Settings
+from task_runner.service.submission import Submission
 from task_runner.service.system import system_view
-from task_runner.service.threads import in_steps, in_thread, patiently, start_threads
+from task_runner.service.threads import in_thread, start_threads
 from task_runner.service.views import full_view, result_view
-from task_runner.service.watcher import Watcher
+from task_runner.service.watch.recovery import Recovery
+from task_runner.service.watch.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +47,7 @@ STOP_PATIENCE = 0.5
 
 
 class TaskService:
-    """Submit, list, view, wait, stop, delete; one for each worker process."""
+    """List, view, wait, stop, delete; `submission` and `files` do the rest. One for each worker."""
 
     def __init__(self, settings: Settings) -> None:
         """Open work directory and index. Raises WorkDirError, sqlite3.Error."""
@@ -67,7 +55,6 @@ class TaskService:
         self._started = since_boot()
         raise_open_files()
         self._threads = start_threads(thread_count(), "service")
-        self._max_output = settings.max_output
         local = MultiprocessEnvironment(settings.work_dir, policy=_policy(settings))
         self._environments = Environments(local, settings.environments)
         self._work_dir = work_dir = local.work_dir
@@ -75,12 +62,19 @@ class TaskService:
         path = settings.index_path or f"{work_dir.path}/index.sqlite"
         self.index = Index(path, work_dir.owner, settings.max_running)
         self.changes = Changes(self.index)
-        self.capacity = Capacity(work_dir.path, settings.min_free_bytes, self._threads)
         self._set_aside = SetAside(work_dir.path)
         if self.index.damage is not None:
             self._set_aside.note(*self.index.damage)
         self._watcher = Watcher(
             self._environments, self.index, self.changes, self._set_aside, self._threads
+        )
+        self.submission = Submission(
+            settings,
+            self._environments,
+            self.index,
+            self.changes,
+            self._watcher,
+            threads=self._threads,
         )
         self._recovery = Recovery(work_dir, self.index, self._watcher, self.changes, self._threads)
         limits = Limits(settings.retain_seconds, settings.retain_count, settings.retain_bytes)
@@ -89,6 +83,7 @@ class TaskService:
         self.closing = asyncio.Event()
         """Set when the server stops: whoever waits is to come to an end."""
         self._log_threads = start_threads(LOG_THREADS, "logs")
+        self.files = TaskFiles(work_dir.path, self.index, self._readers, self._log_threads)
         self._searchers = start_threads(SEARCH_THREADS, "search")
         self._finding_out = asyncio.Lock()
         """Held while programs are asked: should they hang, they occupy one thread, not all."""
@@ -125,102 +120,6 @@ class TaskService:
         """Return `path` and `reason` of what is in the work directory and cannot be used."""
         return await in_thread(self._threads, self._set_aside.listed)
 
-    async def submit(self, fields: dict[str, Any]) -> tuple[str, str]:
-        """Accept a task, start it when there is a free slot; return its identifier and state.
-
-        `fields` are as for `task_from_dict`. The same task with the same identifier again is
-        answered like the first time. Raises ValidationError, TaskExistsError when the identifier
-        belongs to another task, StartLaterError and DiskFullError when this node can take no more
-        now, OSError. What was refused is not stored, and never runs.
-        """
-        await self.capacity.check()
-        try:
-            directory, asked = await in_thread(self._threads, self._accept, fields)
-        except TaskExistsError:
-            return await self._submit_again(self._task_of(fields))
-        return await self._enter(directory, asked)
-
-    async def _enter(self, directory: TaskDir, asked: dict[str, Any]) -> tuple[str, str]:
-        """Make a task known whose directory is there, and start it when there is a free slot."""
-        # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
-        synced = asyncio.ensure_future(patiently(self._threads, self._work_dir.sync, directory))
-        synced.add_done_callback(lambda done: done.cancelled() or done.exception())
-        state = State.CREATED
-        if await self._add(directory, asked):
-            state = await self._start(directory, asked["environment"])
-        await synced
-        reach(Step.ANSWER, directory.path)
-        return directory.task_id, state
-
-    async def _start(self, directory: TaskDir, environment: str) -> State:
-        """Start a new task, or take it back; what can be done neither way waits."""
-        try:
-            return await self._watcher.start(directory.task_id, environment)
-        except StartLaterError:
-            self.capacity.refused["start"] += 1
-            if await self._take_back(directory):
-                raise
-        except (OSError, sqlite3.Error):  # Recovery goes on with it
-            log.exception("%s is accepted, and cannot be started yet", directory.task_id)
-        return State.CREATED
-
-    async def _take_back(self, directory: TaskDir) -> bool:
-        """Remove a task that is not started; False when it cannot be, and so is to run."""
-        try:
-            await in_thread(self._threads, self._environments.local.remove, directory)
-        except (TaskActiveError, UnreachableError, OSError, ValueError) as problem:
-            log.warning("%s cannot be started yet, it waits: %s", directory.task_id, problem)
-            return False
-        await self.index.remove(directory.task_id)
-        self.changes.tell(directory.task_id)
-        return True
-
-    def _accept(self, fields: dict[str, Any]) -> tuple[TaskDir, dict[str, Any]]:
-        """Check a task, which for a long script takes a while, and make its directory."""
-        return self._work_dir.create(self._checked(fields), max_output=self._max_output)
-
-    def _task_of(self, fields: dict[str, Any]) -> Task:
-        """Make the task, with the settings' defaults. Raises ValidationError."""
-        given = with_defaults(fields, self.settings.task_defaults)
-        return task_from_dict({"environment": self.settings.environment, **given}, self._policy)
-
-    def _checked(self, fields: dict[str, Any]) -> Task:
-        task = self._task_of(fields)
-        self._environments.admit(task)
-        most, wanted = self._max_output, task.max_output
-        if most is not None and wanted is not None and wanted > most:
-            raise ValidationError(f"it must be at most {most}: the setting max_output", "maxOutput")
-        return task
-
-    async def _add(self, directory: TaskDir, asked: dict[str, Any]) -> bool:
-        """Enter a new task into the index, or take it back; say whether it is to be started."""
-        try:
-            return await self.index.add(asked, Observation(State.CREATED, {}))
-        except (sqlite3.Error, OSError):
-            await patiently(self._threads, self._work_dir.remove, directory)
-            raise
-
-    async def check(self, fields: dict[str, Any]) -> None:
-        """Check a task like `submit`, and do nothing. Raises the same errors."""
-        task = await in_thread(self._threads, self._checked, fields)
-        if task.task_id is not None and await self.index.get(task.task_id):
-            await self._submit_again(task)
-
-    async def rerun(self, task_id: str, changes: Mapping[str, Any]) -> tuple[str, str]:
-        """Submit a task once more, with what `changes` says; see `fields_of_rerun`.
-
-        It does not matter whether the original is over. Returns like `submit`, and raises the
-        same; TaskNotFoundError when there is no such task, TaskDamagedError.
-        """
-        await self._known(task_id)
-        try:
-            stored = await in_thread(self._threads, read_json, self.directory(task_id).task)
-        except ValueError as problem:
-            raise TaskDamagedError(f"it cannot be run again: {problem}") from problem
-        if stored is None:
-            raise TaskNotFoundError(f"there is no task {task_id!r}")
-        return await self.submit(fields_of_rerun(task_id, stored, changes))
-
     async def environments(self) -> list[dict[str, Any]]:
         """Return every environment there is, and whether it can be used here."""
         async with self._finding_out:
@@ -241,25 +140,13 @@ class TaskService:
         uptime = since_boot() - self._started
         return await in_thread(self._threads, system_view, self.settings, counts, uptime)
 
-    async def _submit_again(self, task: Task) -> tuple[str, str]:
-        task_id = str(task.task_id)
-        stored = None
-        with suppress(ValueError):  # damaged, and so another one
-            stored = await in_thread(self._threads, read_json, self.directory(task_id).task)
-        if stored is None or task_from_record(stored) != task:
-            raise TaskExistsError(f"there is another task {task_id!r} already")
-        row = await self.index.get(task_id)
-        if row is None:  # who made the directory did not live to tell
-            return await self._enter(self.directory(task_id), stored)
-        return task_id, row.state
-
     async def row(self, task_id: str, wait: float = 0) -> Row:
         """Return a task as it is now, or with `wait` (seconds at most) once it is over.
 
         The end of the server ends a wait too. What is over comes from the index, the rest from
         its directory. Raises TaskNotFoundError.
         """
-        row = await (self._known_when_over(task_id, wait) if wait else self._known(task_id))
+        row = await (self._known_when_over(task_id, wait) if wait else self.index.known(task_id))
         if row.state is State.EXITED or (row.state is State.CREATED and row.owner is None):
             return row
         with suppress(ValueError):  # damaged: the index has the last that was readable
@@ -288,17 +175,11 @@ class TaskService:
 
     async def _known_when_over(self, task_id: str, seconds: float) -> Row:
         with self.changes.of_task(task_id) as changed:
-            row = await self._known(task_id)
+            row = await self.index.known(task_id)
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     while not row.over and await self.until(changed):
-                        row = await self._known(task_id)
-        return row
-
-    async def _known(self, task_id: str) -> Row:
-        row = await self.index.get(task_id)
-        if row is None:
-            raise TaskNotFoundError(f"there is no task {task_id!r}")
+                        row = await self.index.known(task_id)
         return row
 
     async def until(self, changed: asyncio.Event) -> bool:
@@ -388,39 +269,6 @@ class TaskService:
 
         hold = partial(self._readers.hold, directory)
         return LogStream(files, self._followers, result, changed, self._searchers, hold=hold)
-
-    async def list_files(self, task_id: str, after: Parts, limit: int) -> list[Entry]:
-        """Return what a task has left, see `file_list`. Raises TaskNotFoundError."""
-        tree = await self._tree(task_id)
-        return await in_thread(self._log_threads, list_files, tree, after, limit)
-
-    async def open_file(self, task_id: str, path: Parts) -> OpenFile:
-        """Open a file that a task has left. Raises TaskNotFoundError, NoSuchFileError."""
-        tree = await self._tree(task_id)
-        return await in_thread(self._log_threads, tree.open, path)
-
-    def read_file(self, file: OpenFile, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-        """Give the bytes of a file from `start` on, before `stop`, then close it."""
-        return in_steps(self._log_threads, file.blocks(start, stop))
-
-    async def pack_files(self, task_id: str) -> AsyncGenerator[bytes, None]:
-        """Give what a task has left as a `.tar.gz`, see `archive`. Raises TaskNotFoundError."""
-        tree = await self._tree(task_id)
-
-        async def blocks() -> AsyncGenerator[bytes, None]:
-            packed = in_steps(self._log_threads, pack(tree, task_id))
-            with self._readers.hold(self.directory(task_id)):
-                async with aclosing(packed):
-                    async for block in packed:
-                        yield block
-
-        return blocks()
-
-    async def _tree(self, task_id: str) -> Tree:
-        await self._known(task_id)
-        directory = self.directory(task_id)
-        parent, name = os.path.split(directory.path)
-        return Tree(parent, name, os.path.basename(directory.files))
 
     def directory(self, task_id: str) -> TaskDir:
         """Return the directory of a task that the index knows."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from task_runner.service.index import Row
+from task_runner.service.index.rows import Row
 
 STATUS_FILE_NAMES = {
     "started_at": "startedAt",

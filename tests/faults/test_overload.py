@@ -3,9 +3,10 @@ accepted does, and once there is room all is as before."""
 
 import functools
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -207,3 +208,29 @@ def test_a_submission_that_is_short_of_files_leaves_nothing(
         staging = node.work_dir / ".staging"
         assert [list(one.iterdir()) for one in staging.iterdir()] == [[]]
         assert list(node.work_dir.glob("task-*")) == []
+
+
+@pytest.mark.parametrize(("can_start", "code"), [(True, 201), (False, 503)])
+def test_the_same_task_twice_at_once_gets_the_same_answer(
+    tmp_path: Path, plans: Plans, can_start: bool, code: int
+) -> None:
+    """What one submission is told must not be undone by the other, which is yet to start it."""
+    plans.add(Step.FORK, "SIGSTOP")
+    with (
+        running_node(tmp_path / "work", **plans.settings) as node,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        first = threads.submit(submit, node, "one", "true")
+        wait_until(lambda: plans.fired(Step.FORK))
+        second = threads.submit(submit, node, "one", "true")
+        wait([second], timeout=1)  # as long as the first has no answer, neither has the second
+        if not can_start:
+            plans.add(Step.FORK, "EAGAIN", once=False)
+        fork_server = plans.fired(Step.FORK)[0].pid
+        os.kill(fork_server, signal.SIGCONT if can_start else signal.SIGKILL)
+        answers = [one.result() for one in (first, second)]
+        assert [answer and answer.status_code for answer in answers] == [code, code]
+        if can_start:
+            assert node.result("one")["outcome"] == "succeeded"
+        assert list(node.states()) == (["one"] if can_start else [])
+        assert len(list(node.work_dir.glob("task-*"))) == len(node.states())

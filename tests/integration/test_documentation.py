@@ -22,7 +22,7 @@ from task_runner.lib.task import (
     Task,
     task_from_dict,
 )
-from task_runner.service.index import EVENTS_KEPT
+from task_runner.service.index.index import EVENTS_KEPT
 from task_runner.service.settings import Settings
 from tests.node import ROOT
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from task_runner.lib.errors import NoSuchFileError
-from task_runner.service.archive import MAX_NOTES, pack
-from task_runner.service.beneath import MAX_DEPTH, Tree
-from task_runner.service.file_list import list_files
+from task_runner.service.files.archive import MAX_NOTES, pack
+from task_runner.service.files.beneath import MAX_DEPTH, Tree
+from task_runner.service.files.listing import list_files
 
 
 @pytest.fixture

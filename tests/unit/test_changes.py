@@ -8,9 +8,9 @@ import pytest
 
 from task_runner.lib.observe import Observation
 from task_runner.lib.state import State
-from task_runner.service import changes as changes_module
-from task_runner.service.changes import Changes
-from task_runner.service.index import Index
+from task_runner.service.index import changes as changes_module
+from task_runner.service.index.changes import Changes
+from task_runner.service.index.index import Index
 
 DEADLINE = 20.0
 CREATED = Observation(State.CREATED, {})

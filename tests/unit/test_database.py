@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from task_runner.service.database import Database
-from task_runner.service.index_file import IndexFile
+from task_runner.service.index.database import Database
+from task_runner.service.index.index_file import IndexFile
 
 DEADLINE = 30.0
 A_WHILE = 0.3
@@ -26,7 +26,7 @@ connection.execute("COMMIT")
 
 VISITOR = """
 import sys
-from task_runner.service.database import Database
+from task_runner.service.index.database import Database
 Database(sys.argv[1], "visitor").close()
 """
 

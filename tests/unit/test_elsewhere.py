@@ -14,9 +14,9 @@ from task_runner.lib.observe import Observation
 from task_runner.lib.state import State
 from task_runner.lib.task import task_from_dict
 from task_runner.lib.task_dir import TaskDir, write_atomic
-from task_runner.service.changes import Changes
-from task_runner.service.elsewhere import Elsewhere
-from task_runner.service.index import Index
+from task_runner.service.index.changes import Changes
+from task_runner.service.index.index import Index
+from task_runner.service.watch.elsewhere import Elsewhere
 from tests.waiting import wait_until
 
 PATIENCE = 60

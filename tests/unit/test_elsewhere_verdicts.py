@@ -10,7 +10,7 @@ from task_runner.environments.base import Place, Sighting
 from task_runner.lib.outcome import Outcome
 from task_runner.lib.state import STALLED_AFTER, State
 from task_runner.lib.task_dir import TaskDir
-from task_runner.service import elsewhere
+from task_runner.service.watch import elsewhere
 
 BEGUN = {"started_at": "2026-01-01T00:00:00+00:00"}
 

@@ -10,11 +10,11 @@ import pytest
 from task_runner.lib.errors import CursorGoneError, ValidationError
 from task_runner.lib.observe import Observation
 from task_runner.lib.state import State
-from task_runner.service import event_stream
-from task_runner.service import index as index_module
-from task_runner.service.changes import Changes
-from task_runner.service.event_stream import EventStream
-from task_runner.service.index import Index
+from task_runner.service.index import event_stream
+from task_runner.service.index import index as index_module
+from task_runner.service.index.changes import Changes
+from task_runner.service.index.event_stream import EventStream
+from task_runner.service.index.index import Index
 
 DEADLINE = 20.0
 CREATED = Observation(State.CREATED, {})

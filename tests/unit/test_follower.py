@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from task_runner.service import follower
-from task_runner.service.follower import ABSENT, Extent, Followers, extent_of
+from task_runner.service.logs import follower
+from task_runner.service.logs.follower import ABSENT, Extent, Followers, extent_of
 
 DEADLINE = 10.0
 

@@ -13,9 +13,11 @@ import pytest
 
 from task_runner.lib.observe import Observation
 from task_runner.lib.state import State
-from task_runner.service import index as index_module
-from task_runner.service.database import SCHEMA_VERSION
-from task_runner.service.index import Event, Index, Page
+from task_runner.service.index import index as index_module
+from task_runner.service.index.database import SCHEMA_VERSION
+from task_runner.service.index.index import Index
+from task_runner.service.index.page import Page
+from task_runner.service.index.rows import Event
 
 DEADLINE = 60.0
 CREATED = Observation(State.CREATED, {})
@@ -26,7 +28,7 @@ LOST = Observation(State.LOST, {"outcome": "unknown", "exit_code": None})
 COMPETITOR = """
 import asyncio, json, sys
 from tests.unit.test_index import CREATED, asked
-from task_runner.service.index import Index
+from task_runner.service.index.index import Index
 
 async def compete(index, owner):
     mine = [i for i in range(25) if await index.add(asked(f"{owner}-{i}"), CREATED)]

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from task_runner.lib.clock import timestamp
 from task_runner.lib.output import MARK
-from task_runner.service import log_lines
-from task_runner.service.log_file import MARKS_AT_ONCE, Marks, open_or_empty
-from task_runner.service.log_lines import LEVELS, Entry, Head, cut, encode, is_shown, parse_line
+from task_runner.service.logs import lines as lines_module
+from task_runner.service.logs.lines import LEVELS, Entry, Head, cut, encode, is_shown, parse_line
+from task_runner.service.logs.log_file import MARKS_AT_ONCE, Marks, open_or_empty
 
 STAMP = "2026-11-23T17:20:00.123456+00:00"
 SHORT = 16
@@ -82,7 +82,7 @@ def test_levels_without_a_name() -> None:
 
 
 def short_lines() -> Iterator[None]:
-    with mock.patch.object(log_lines, "MAX_LINE", SHORT):
+    with mock.patch.object(lines_module, "MAX_LINE", SHORT):
         yield
 
 
@@ -96,7 +96,7 @@ LOGS = st.binary(max_size=80) | st.lists(PIECES, max_size=60).map(b"".join)
 
 @given(LOGS, st.booleans())
 def test_entries_are_the_log(data: bytes, final: bool) -> None:
-    with mock.patch.object(log_lines, "MAX_LINE", SHORT):
+    with mock.patch.object(lines_module, "MAX_LINE", SHORT):
         spans = list(cut(data, final=final))
     ends = [end for _, end in spans]
     assert [begin for begin, _ in spans] == [0, *ends][: len(spans)]
@@ -109,7 +109,7 @@ def test_entries_are_the_log(data: bytes, final: bool) -> None:
 
 @given(LOGS)
 def test_entries_do_not_depend_on_when_they_are_read(data: bytes) -> None:
-    with mock.patch.object(log_lines, "MAX_LINE", SHORT):
+    with mock.patch.object(lines_module, "MAX_LINE", SHORT):
         whole = list(cut(data, final=True))
         for size in range(len(data)):
             early = list(cut(data[:size], final=False))
@@ -122,7 +122,7 @@ def test_entries_do_not_depend_on_when_they_are_read(data: bytes) -> None:
 @given(st.text(st.sampled_from("aä€😀"), max_size=60))
 def test_no_character_is_cut(text: str) -> None:
     data = text.encode()
-    with mock.patch.object(log_lines, "MAX_LINE", SHORT):
+    with mock.patch.object(lines_module, "MAX_LINE", SHORT):
         spans = list(cut(data, final=True))
     assert "".join(data[begin:end].decode() for begin, end in spans) == text
 
@@ -136,7 +136,7 @@ def test_a_line_of_exactly_the_limit_is_one_entry(short: None) -> None:
 def test_all_pieces_of_a_line_have_what_its_beginning_says() -> None:
     line = f"{STAMP} INFO [a] ".encode() + b"b" * 100
     data = line + b"\nplain\n"
-    with mock.patch.object(log_lines, "MAX_LINE", 64):
+    with mock.patch.object(lines_module, "MAX_LINE", 64):
         batch = encode(data, 1000, None, str)
         hidden = encode(data, 1000, None, str, lowest=LEVELS["ERROR"])
     entries = [Entry(**json.loads(entry)) for entry in batch.json.splitlines()]
@@ -158,7 +158,7 @@ def test_the_head_of_an_unfinished_line_is_handed_on(short: None) -> None:
     assert (first.position, first.head) == (SHORT, Head("0", None, None))
     # What follows is no record, although it looks like one.
     rest = f"{STAMP} INFO [a] b\n".encode()
-    with mock.patch.object(log_lines, "MAX_LINE", 64):
+    with mock.patch.object(lines_module, "MAX_LINE", 64):
         second = encode(rest, first.position, first.head, str)
     assert json.loads(second.json)["message"] == rest.decode().rstrip()
     assert json.loads(second.json)["level"] is None
@@ -166,7 +166,7 @@ def test_the_head_of_an_unfinished_line_is_handed_on(short: None) -> None:
 
 
 def test_a_batch_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_lines, "MAX_ENTRIES", 3)
+    monkeypatch.setattr(lines_module, "MAX_ENTRIES", 3)
     batch = encode(b"\n" * 10, 5, None, str)
     assert (batch.json.count(b"\n"), batch.position) == (3, 8)
 

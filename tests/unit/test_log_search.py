@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from task_runner.lib.errors import ValidationError
-from task_runner.service.follower import extent_of
-from task_runner.service.log_file import Wanted, read_entries
-from task_runner.service.log_lines import MAX_ENTRIES, MAX_LINE, Head, cut, encode
-from task_runner.service.log_search import MAX_PATTERN, Part, Search, find
+from task_runner.service.logs.follower import extent_of
+from task_runner.service.logs.lines import MAX_ENTRIES, MAX_LINE, Head, cut, encode
+from task_runner.service.logs.log_file import Wanted, read_entries
+from task_runner.service.logs.search import MAX_PATTERN, Part, Search, find
 
 RECORD = b"2026-11-23T17:20:00.123456+00:00 WARNING [app] careful\n"
 

@@ -14,9 +14,11 @@ import pytest
 from task_runner.lib.clock import timestamp
 from task_runner.lib.output import MARK
 from task_runner.lib.task_dir import TaskDir
-from task_runner.service import log_file, log_lines, log_stream
-from task_runner.service.follower import Followers
-from task_runner.service.log_stream import LogStream
+from task_runner.service.logs import lines as lines_module
+from task_runner.service.logs import log_file
+from task_runner.service.logs import stream as stream_module
+from task_runner.service.logs.follower import Followers
+from task_runner.service.logs.stream import LogStream
 
 DEADLINE = 30.0
 RESULT = {"taskId": "x", "exitCode": 0}
@@ -164,7 +166,7 @@ def test_resume_in_a_long_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         hidden = await entries_of(stream.entries(whole[3]["offset"], min_level="ERROR"))
         assert hidden == [{"start": whole[-3]["offset"], **whole[-2]}, whole[-1]]
 
-    monkeypatch.setattr(log_lines, "MAX_LINE", 100)
+    monkeypatch.setattr(lines_module, "MAX_LINE", 100)
     monkeypatch.setattr(log_file, "BLOCK", 150)
     run(tmp_path)
 
@@ -294,7 +296,7 @@ def test_fifty_followers_in_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert set(await asyncio.gather(*text)) == {b"".join(lines)}
         assert len(reads) < len(first.splitlines()) / 3
 
-    monkeypatch.setattr(log_stream, "read_entries", counted)
+    monkeypatch.setattr(stream_module, "read_entries", counted)
     run(tmp_path)
 
 
@@ -319,7 +321,7 @@ async def test_a_line_of_ten_megabytes(task: FakeTask) -> None:
     task.write(b"\nnext\n")
     task.end()
     *entries, after, end = await following
-    assert len(entries) == len(line) // log_lines.MAX_LINE
+    assert len(entries) == len(line) // lines_module.MAX_LINE
     assert "".join(entry["message"] for entry in entries) == line.decode()
     assert (after["message"], end) == ("next", END)
     assert await text == line + b"\nnext\n"

@@ -15,7 +15,7 @@ from task_runner.lib.observe import Observation
 from task_runner.lib.state import State
 from task_runner.lib.task import accepted, task_from_dict
 from task_runner.lib.task_dir import TaskDir
-from task_runner.service.index import Index
+from task_runner.service.index.index import Index
 from task_runner.service.readers import Readers, lock_directory
 from task_runner.service.retention import Limits, Retention, disk_usage
 

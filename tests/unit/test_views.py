@@ -4,7 +4,7 @@ import pytest
 
 from task_runner.api.models import TaskView
 from task_runner.lib.state import State
-from task_runner.service.index import Row
+from task_runner.service.index.rows import Row
 from task_runner.service.views import full_view
 
 ASKED = {

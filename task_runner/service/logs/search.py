@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import re2
 
 from task_runner.lib.errors import ValidationError
-from task_runner.service.log_lines import (
+from task_runner.service.logs.lines import (
     MAX_ENTRIES,
     MAX_LINE,
     Batch,

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,10 @@ from task_runner.lib.observe import Observation, observe
 from task_runner.lib.outcome import Outcome
 from task_runner.lib.state import STALLED_AFTER, State
 from task_runner.lib.task_dir import TaskDir
-from task_runner.service.changes import Changes
-from task_runner.service.index import Index
+from task_runner.service.index.changes import Changes
+from task_runner.service.index.index import Index
 from task_runner.service.threads import in_thread
+from task_runner.service.watch.jobs import Jobs
 
 if TYPE_CHECKING:
     from task_runner.lib.status_file import Record
@@ -69,8 +70,8 @@ class Elsewhere:
         self._finish = finish
         self._threads = ThreadPoolExecutor(THREADS, "elsewhere")
         self._tasks: dict[str, _Task] = {}
-        self._jobs: set[asyncio.Task[None]] = set()
-        self._watching: asyncio.Task[None] | None = None
+        self._jobs = Jobs()
+        self._is_watching = False
         self._hurry = asyncio.Event()
         self._pause = environment.pause[0]
         self._look_at = 0.0
@@ -88,9 +89,10 @@ class Elsewhere:
         if directory.task_id in self._tasks:
             return
         self._tasks[directory.task_id] = task = _Task(directory)
-        self._spawn(self._begin(task))
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.create_task(self._watch(), name="elsewhere")
+        self._jobs.spawn(self._begin(task))
+        if not self._is_watching:
+            self._is_watching = True
+            self._jobs.spawn(self._watch())
 
     def hurry(self) -> None:
         """Look soon: something was done that is about to show."""
@@ -153,6 +155,7 @@ class Elsewhere:
                 await self._log_failure(self._look)
             took = time.monotonic() - begin
             await asyncio.sleep(max(FILES_PAUSE, took * 2))
+        self._is_watching = False
 
     async def _log_failure(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -188,7 +191,7 @@ class Elsewhere:
         moved = [(task, sightings[task]) for task in tasks if sightings[task] != task.sighting]
         await self._show(moved)
         for task in unheard:
-            self._spawn(self._cancel_again(task))
+            self._jobs.spawn(self._cancel_again(task))
         for task in tasks:
             await self._log_failure(partial(self._act_on, task))
         fastest, slowest = self._environment.pause
@@ -272,22 +275,9 @@ class Elsewhere:
         self._tasks.pop(task.directory.task_id, None)
         await self._index.remove(task.directory.task_id)
 
-    def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(job)
-        self._jobs.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, job: asyncio.Task[None]) -> None:
-        self._jobs.discard(job)
-        if not job.cancelled() and (problem := job.exception()) is not None:
-            log.error("a task elsewhere cannot be watched", exc_info=problem)
-
     async def close(self) -> None:
         """Stop watching; the tasks go on."""
-        jobs = [*self._jobs, *([self._watching] if self._watching else [])]
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        await self._jobs.close()
         self._threads.shutdown(cancel_futures=True)
 
 

@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager, aclosing, contextmanager, nullcon
 from typing import Any, NamedTuple, TypeVar
 
 from task_runner.lib.task_dir import LogFiles
-from task_runner.service.follower import ABSENT, Extent, Followers, Growth, extent_of
-from task_runner.service.log_file import (
+from task_runner.service.logs.follower import ABSENT, Extent, Followers, Growth, extent_of
+from task_runner.service.logs.lines import LEVELS
+from task_runner.service.logs.log_file import (
     BLOCK,
     Wanted,
     find_since,
@@ -17,8 +18,7 @@ from task_runner.service.log_file import (
     read_bytes,
     read_entries,
 )
-from task_runner.service.log_lines import LEVELS
-from task_runner.service.log_search import Budget, Search
+from task_runner.service.logs.search import Budget, Search
 from task_runner.service.threads import in_thread
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from task_runner.service.index import Index
+from task_runner.service.index.index import Index
 
 INTERVAL = 0.025
 """Seconds between two looks at what other workers did."""

@@ -8,9 +8,8 @@ another environment than this machine is passed on to `elsewhere.py`.
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from task_runner.environments.base import RemoteEnvironment
 from task_runner.lib.errors import StartError, StartLaterError
@@ -20,12 +19,13 @@ from task_runner.lib.outcome import Outcome
 from task_runner.lib.output import hold_fifo
 from task_runner.lib.state import State
 from task_runner.lib.task_dir import PREFIX, TaskDir, sync_file
-from task_runner.service.changes import Changes
-from task_runner.service.elsewhere import Elsewhere
 from task_runner.service.environments import LOCAL, Environments
-from task_runner.service.index import Index
+from task_runner.service.index.changes import Changes
+from task_runner.service.index.index import Index
 from task_runner.service.set_aside import SetAside
 from task_runner.service.threads import in_thread
+from task_runner.service.watch.elsewhere import Elsewhere
+from task_runner.service.watch.jobs import Jobs
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Watcher:
         self._threads = threads
         self._watched: dict[str, Watch] = {}
         self._busy: set[str] = set()
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._jobs = Jobs()
 
     @property
     def watched(self) -> list[str]:
@@ -102,7 +102,7 @@ class Watcher:
             return await self._judge(directory, State.EXITED, Outcome.ERROR, str(problem))
         if launch.record is None:  # another TaskRunner got the lock first
             os.close(launch.pidfd)
-            self._spawn(self.resume(task_id, LOCAL))
+            self._jobs.spawn(self.resume(task_id, LOCAL))
             return State.RUNNING
         if "finished_at" in launch.record:
             os.close(launch.pidfd)
@@ -244,7 +244,7 @@ class Watcher:
         """Take notice that the TaskRunner of a task has ended, for better or worse."""
         watch = self._watched.pop(task_id)
         asyncio.get_running_loop().remove_reader(watch.pidfd)
-        self._spawn(self._resume_after(watch, task_id))
+        self._jobs.spawn(self._resume_after(watch, task_id))
 
     async def _resume_after(self, watch: Watch, task_id: str) -> None:
         try:
@@ -284,17 +284,7 @@ class Watcher:
         """Start, or go on watching, tasks that this worker has claimed."""
         for task_id in task_ids:
             if not self._is_watched(task_id):
-                self._spawn(self.resume(task_id))
-
-    def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(job)
-        self._jobs.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._jobs.discard(task)
-        if not task.cancelled() and (problem := task.exception()) is not None:
-            log.error("watching a task failed", exc_info=problem)
+                self._jobs.spawn(self.resume(task_id))
 
     async def close(self) -> None:
         """Stop watching; the tasks go on."""
@@ -302,9 +292,7 @@ class Watcher:
             watch = self._watched.pop(task_id)
             asyncio.get_running_loop().remove_reader(watch.pidfd)
             watch.close()
-        for job in list(self._jobs):
-            job.cancel()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
+        await self._jobs.close()
         for elsewhere in self._elsewhere.values():
             await elsewhere.close()
 

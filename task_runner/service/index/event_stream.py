@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from task_runner.lib.errors import CursorGoneError, ValidationError
-from task_runner.service.changes import Changes
-from task_runner.service.index import Event, Index
+from task_runner.service.index.changes import Changes
+from task_runner.service.index.index import Index
+from task_runner.service.index.rows import Event
 
 BATCH = 500
 NOW = "now"

@@ -3,67 +3,20 @@
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from task_runner.lib.clock import timestamp
+from task_runner.lib.errors import TaskNotFoundError
 from task_runner.lib.observe import Observation
 from task_runner.lib.state import State
-from task_runner.service.database import SQL, Database
+from task_runner.service.index.database import SQL, Database
+from task_runner.service.index.page import Page, page_query
+from task_runner.service.index.rows import Event, Finished, Row, row_of
 
 EVENTS_KEPT = 200_000
 SECRET = ("parameters", "env", "policy")
 """What is never copied out of the task's own directory."""
-
-
-class Row(NamedTuple):
-    """A task as the index knows it."""
-
-    seq: int
-    task_id: str
-    state: State
-    over: bool
-    owner: str | None
-    asked: Mapping[str, Any]
-    record: Mapping[str, Any]
-    created_at: str
-    place: Mapping[str, Any] | None = None
-
-
-class Event(NamedTuple):
-    """A change of state; `state` may also be `deleted`."""
-
-    number: int
-    task_id: str
-    state: str
-    at: str
-    outcome: str | None
-    exit_code: int | None
-
-
-class Finished(NamedTuple):
-    """A task that is over, in the order of the ends; `size` is 0 until it was measured."""
-
-    task_id: str
-    finished_at: str
-    seq: int
-    size: int
-
-
-FIRST = Finished("", "", 0, 0)
-"""Before all others."""
-
-
-class Page(NamedTuple):
-    """Which tasks to list, and in which order."""
-
-    states: Sequence[str] = ()
-    machine: str | None = None
-    labels: Sequence[tuple[str, str | None]] = ()
-    since: str | None = None
-    after: int | None = None
-    descending: bool = False
-    limit: int = 1000
 
 
 class Index:
@@ -191,9 +144,16 @@ class Index:
 
         def operation(connection: sqlite3.Connection) -> Row | None:
             row = connection.execute(SQL["get"], (task_id,)).fetchone()
-            return None if row is None else _row(row)
+            return None if row is None else row_of(row)
 
         return await self._database.read(operation)
+
+    async def known(self, task_id: str) -> Row:
+        """Return a task. Raises TaskNotFoundError."""
+        row = await self.get(task_id)
+        if row is None:
+            raise TaskNotFoundError(f"there is no task {task_id!r}")
+        return row
 
     async def task_ids(self) -> set[str]:
         """Return the identifiers of all tasks."""
@@ -203,14 +163,14 @@ class Index:
 
     async def rows_of(self, page: Page) -> list[Row]:
         """Return the tasks of a page."""
-        query, values = _page_query("*", page)
+        query, values = page_query("*", page)
         return await self._database.read(
-            lambda connection: [_row(row) for row in connection.execute(query, values)]
+            lambda connection: [row_of(row) for row in connection.execute(query, values)]
         )
 
     async def states_of(self, page: Page) -> list[tuple[int, str, str]]:
         """Return place, identifier and state of the tasks of a page."""
-        query, values = _page_query("seq, task_id, state", page)
+        query, values = page_query("seq, task_id, state", page)
         return await self._database.read(
             lambda connection: [tuple(row) for row in connection.execute(query, values)]
         )
@@ -312,42 +272,3 @@ def _end_of(seen: Observation) -> str | None:
 
 def _column(connection: sqlite3.Connection, query: str, values: Iterable[Any] = ()) -> list[str]:
     return [row[0] for row in connection.execute(query, tuple(values))]
-
-
-def _row(row: sqlite3.Row) -> Row:
-    return Row(
-        seq=row["seq"],
-        task_id=row["task_id"],
-        state=State(row["state"]),
-        over=bool(row["over"]),
-        owner=row["owner"],
-        asked=json.loads(row["asked"]),
-        record=json.loads(row["record"]),
-        created_at=row["created_at"],
-        place=json.loads(row["place"] or "null"),
-    )
-
-
-def _page_query(columns: str, page: Page) -> tuple[str, list[Any]]:
-    """Build the query of a page from fixed fragments; every value is bound."""
-    fragments: list[tuple[str, list[Any]]] = []
-    if page.states:
-        marks = ",".join("?" * len(page.states))
-        fragments.append((f"state IN ({marks})", list(page.states)))
-    if page.machine is not None:
-        fragments.append(("machine = ?", [page.machine]))
-    if page.since is not None:
-        fragments.append(("created_at >= ?", [page.since]))
-    if page.after is not None:
-        fragments.append(("seq < ?" if page.descending else "seq > ?", [page.after]))
-    for name, value in page.labels:
-        label = "SELECT 1 FROM labels WHERE labels.seq = tasks.seq AND name = ?"
-        if value is None:
-            fragments.append((f"EXISTS ({label})", [name]))
-        else:
-            fragments.append((f"EXISTS ({label} AND value = ?)", [name, value]))
-    where = " AND ".join(fragment for fragment, _ in fragments) or "1"
-    order = "DESC" if page.descending else "ASC"
-    values = [value for _, bound in fragments for value in bound]
-    query = f"SELECT {columns} FROM tasks WHERE {where} ORDER BY seq {order} LIMIT ?"  # noqa: S608
-    return query, [*values, page.limit]

@@ -4,7 +4,7 @@ import heapq
 import os
 from contextlib import suppress
 
-from task_runner.service.beneath import MAX_DEPTH, Entry, Parts, Tree, entry_at
+from task_runner.service.files.beneath import MAX_DEPTH, Entry, Parts, Tree, entry_at
 
 
 def list_files(tree: Tree, after: Parts, limit: int) -> list[Entry]:

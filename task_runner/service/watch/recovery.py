@@ -18,10 +18,10 @@ from task_runner.lib.observe import Observation, observe
 from task_runner.lib.state import STALLED_AFTER, State
 from task_runner.lib.task import checked_record
 from task_runner.lib.task_dir import PREFIX, TaskDir, read_json
-from task_runner.service.changes import Changes
-from task_runner.service.index import Index
+from task_runner.service.index.changes import Changes
+from task_runner.service.index.index import Index
 from task_runner.service.threads import in_thread
-from task_runner.service.watcher import Watcher
+from task_runner.service.watch.watcher import Watcher
 
 log = logging.getLogger(__name__)
 

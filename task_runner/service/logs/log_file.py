@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from task_runner.lib.clock import timestamp
 from task_runner.lib.output import MARK, MARK_INTERVAL
-from task_runner.service.follower import ABSENT, Extent, extent_of
-from task_runner.service.log_lines import MAX_ENTRIES, MAX_LINE, Batch, Head, encode, parse_line
-from task_runner.service.log_search import Part, Search, find
+from task_runner.service.logs.follower import ABSENT, Extent, extent_of
+from task_runner.service.logs.lines import MAX_ENTRIES, MAX_LINE, Batch, Head, encode, parse_line
+from task_runner.service.logs.search import Part, Search, find
 
 BLOCK = 256 << 10
 """Bytes that are read at once; more than MAX_LINE."""

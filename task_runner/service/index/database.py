@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any, TypeVar
 
 from task_runner.lib.fault_points import Step, reach
-from task_runner.service.index_file import IndexFile
+from task_runner.service.index.index_file import IndexFile
 
 Result = TypeVar("Result")
 Operation = Callable[[sqlite3.Connection], Result]
@@ -32,7 +32,7 @@ APPLICATION_ID = int.from_bytes(b"task")
 
 def load_statements() -> dict[str, str]:
     """Return the statements of `index.sql` by their names."""
-    text = resources.files("task_runner.service").joinpath("index.sql").read_text()
+    text = resources.files("task_runner.service.index").joinpath("index.sql").read_text()
     parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 

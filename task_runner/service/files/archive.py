@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 
 from task_runner.lib.errors import NoSuchFileError
-from task_runner.service.beneath import (
+from task_runner.service.files.beneath import (
     BLOCK,
     MAX_DEPTH,
     Entry,

@@ -1,0 +1,1 @@
+"""The index of all tasks, and who hears of its changes."""

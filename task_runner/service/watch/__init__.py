@@ -1,0 +1,1 @@
+"""Nothing is forgotten: tasks are started, watched to their end, and found again."""
