@@ -287,12 +287,14 @@ def test_a_search_goes_on_live(console: Console) -> None:
 
 
 def test_standard_error_apart(console: Console) -> None:
-    task_id = console.node.sh("echo out; echo err >&2", stderr="separate")
+    task_id = console.node.sh("echo output; echo err >&2", stderr="separate")
     console.node.result(task_id)
     console.open_task(task_id)
-    expect(console.lines()).to_have_text(["out"])
+    expect(console.lines()).to_have_text(["output"])
+    expect(console.page.locator("#log-state")).to_have_text("7 B")
     console.page.locator("#stream").select_option("stderr")
     expect(console.lines()).to_have_text(["err"])
+    expect(console.page.locator("#log-state")).to_have_text("4 B")
     expect(console.page.locator("#raw")).to_have_attribute("href", re.compile("stream=stderr"))
 
 

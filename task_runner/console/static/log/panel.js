@@ -89,7 +89,7 @@ export class LogPanel {
 
   ended(result) {
     this.result = result;
-    this.view.size = result.outputSize ?? this.view.size;
+    this.view.size = this.source.sizeIn(result) ?? this.view.size;
     this.changed();
   }
 

@@ -30,12 +30,17 @@ export class Source {
     return Number(answer.headers.get("content-length"));
   }
 
+  /** Return how many bytes there are in the end, by the result of the task. */
+  sizeIn(result) {
+    return this.filter.stream === "stderr" ? result.stderrSize : result.outputSize;
+  }
+
   /** Return the entries between two offsets, each with its `start`, and where to go on after them. */
   async read(start, stop, signal) {
     const lines = await allJsonLines(this.url({ offset: start, before: stop }), { signal });
     const last = lines.pop() ?? {};
     // A search that takes too long ends before `stop`, with `more` and the offset to go on at.
-    const end = last.more ? last.offset : (last.next ?? last.outputSize ?? start);
+    const end = last.more ? last.offset : (last.next ?? this.sizeIn(last) ?? start);
     return { entries: withStarts(lines, start), end };
   }
 
