@@ -239,6 +239,37 @@ def test_every_line_once_at_high_speed(console: Console, tmp_path: Path) -> None
     assert len(numbers) < 10000
 
 
+def test_older_lines_that_come_late_are_not_put_before_newer_ones(console: Console) -> None:
+    page = console.page
+    # Five lines that are long and look short: more of them have to be loaded at once.
+    long = "head -c 30000 /dev/zero | tr '\\0' '\\r'"
+    task_id = console.node.sh(
+        f"for n in -4 -3 -2 -1 0; do {long}; echo $n; done; until test -e go; do sleep 0.05; done;"
+        "seq 100000; sleep 600"
+    )
+    wait_until(lambda: console.node.output(task_id).endswith("0\n"))
+    reads, held = count(1), list[Route]()
+
+    def hold_back(route: Route) -> None:
+        if next(reads) == 3:  # the first two open the log at its end
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/log?*before=*", hold_back)
+    console.open_task(task_id)
+    expect(page.locator("#log-state")).to_contain_text("live")
+    wait_until(lambda: page.evaluate("true") and held)
+    (console.node.directory(task_id) / "files" / "go").touch()
+    expect(console.line("100000")).to_be_visible()
+    held[0].continue_()
+    page.locator("#lines").hover()
+    page.mouse.wheel(0, -100000)
+    expect(console.line("99000").first).to_be_attached()
+    numbers = [int(text) for text in console.lines().all_inner_texts()]
+    assert numbers == list(range(numbers[0], 100001))
+
+
 def test_search_over_the_whole_log(console: Console) -> None:
     page = console.page
     task_id = console.node.sh("seq -f 'line %.0f' 200000; echo '[Needle] here'; seq 3000")

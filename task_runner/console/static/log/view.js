@@ -160,9 +160,10 @@ export class LogView {
       }
       this.size = this.last.end; // the rest is a line that is not complete yet
     }
-    if (scrollTop < MARGIN && this.first.start > 0) {
-      const chunk = await this.before(this.first.start, signal);
-      if (!signal.aborted) this.addBefore(chunk);
+    const { first } = this;
+    if (scrollTop < MARGIN && first.start > 0) {
+      const chunk = await this.before(first.start, signal);
+      if (!signal.aborted && this.first === first) this.addBefore(chunk); // else live lines have moved the window on
       return true;
     }
     return false;
