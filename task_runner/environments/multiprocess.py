@@ -24,6 +24,7 @@ from task_runner.environments.base import (
 )
 from task_runner.environments.fork_client import ForkClient, Launch
 from task_runner.environments.work_dir import WorkDir
+from task_runner.lib import limits
 from task_runner.lib.clock import since_boot, timestamp
 from task_runner.lib.errors import (
     StopError,
@@ -238,6 +239,7 @@ class MultiprocessEnvironment:
             if not alone or not (seen.is_over or seen is State.CREATED):
                 raise TaskActiveError(f"{directory.task_id} is {seen}; stop it first")
             remove_isolation(directory)
+            limits.forget(directory, log.warning)
             self.work_dir.remove(directory)
 
     def close(self) -> None:

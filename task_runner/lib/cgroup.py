@@ -1,11 +1,14 @@
 """Control groups of Linux, version 2: see the kernel's admin-guide/cgroup-v2.
 
-A task gets a group of its own beside that of the node, or below it: where the node may make groups,
-and where the kernel lets it hand out controllers. That is so in a unit of systemd with `Delegate=`
-and `DelegateSubgroup=`, and nowhere by accident.
+A task gets a group of its own beside that of the node, where the node may make groups and hand out
+controllers: in a unit of systemd with `Delegate=` and `DelegateSubgroup=`, and nowhere by accident.
+The node never moves itself into a group below its own: systemd could not start it again where
+controllers are handed out to the groups of tasks that go on.
 """
 
+import errno
 import os
+import select
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -13,10 +16,16 @@ from task_runner.lib.process import read_file
 
 ROOT = "/sys/fs/cgroup"
 PREFIX = "task-"
+RELOADS = ".control"
+"""Where systemd puts the commands of ExecReload=; the group stays."""
+WRITTEN = ("", "/cgroup.procs", "/cgroup.subtree_control")
+"""What a group must let us write to: into it, who is in it, what its groups can hold."""
 CONTROLLERS = {"memory": "memory", "cpu": "cpu", "pids": "pids"}
 """What each limit needs."""
 CPU_PERIOD = 100_000
 """Microseconds over which the share of processor time is counted."""
+PATIENCE = 5.0
+"""Seconds that what was killed may take to be gone."""
 
 
 def own() -> str | None:
@@ -31,28 +40,36 @@ def own() -> str | None:
 def base_of(own: str | None) -> tuple[str, frozenset[str]] | None:
     """Return where groups for tasks can be made, and the limits they can hold; None: nowhere.
 
-    `own` is the group of the node. Its processes are in the way of handing out controllers below
-    it (except at the root), so the group above is taken where it is the node's alone.
+    `own` is the group of the node. The kernel hands out nothing below a group that has processes
+    itself, except below the root; so it is the group above, where that one is the node's alone.
     """
-    for base in (own, os.path.dirname(own)) if own else ():
-        if not _is_ours(base, own) or not os.access(f"{base}/cgroup.procs", os.W_OK):
-            continue
-        handed_out = _hand_out(base)
-        limits = frozenset(limit for limit, need in CONTROLLERS.items() if need in handed_out)
-        if limits and os.access(base, os.W_OK):
-            return base, limits
-    return None
+    if own is None:
+        return None
+    base = own if _is_root(own) else os.path.dirname(own)
+    if not _is_ours(base, own) or not all(os.access(base + name, os.W_OK) for name in WRITTEN):
+        return None
+    handed_out = _hand_out(base)
+    limits = frozenset(limit for limit, need in CONTROLLERS.items() if need in handed_out)
+    return (base, limits) if limits else None
 
 
-def _is_ours(base: str, own: str | None) -> bool:
+def _is_root(path: str) -> bool:
+    """Say whether a group is the root of all, and not only that of a namespace."""
+    return not os.path.exists(f"{path}/cgroup.type")
+
+
+def _is_ours(base: str, own: str) -> bool:
     if base == own:
         return True
+    if base.endswith(".slice"):  # of systemd, which delegates none of them
+        return False
     try:
         with os.scandir(base) as entries:
-            groups = [entry.path for entry in entries if entry.is_dir()]
+            groups = [entry.name for entry in entries if entry.is_dir()]
     except OSError:
         return False
-    return all(path == own or os.path.basename(path).startswith(PREFIX) for path in groups)
+    known = (os.path.basename(own), RELOADS)
+    return all(name in known or name.startswith(PREFIX) for name in groups)
 
 
 def _hand_out(base: str) -> set[str]:
@@ -60,17 +77,22 @@ def _hand_out(base: str) -> set[str]:
     try:
         there = set(read_file(f"{base}/cgroup.controllers").decode().split())
         handed_out = set(read_file(f"{base}/cgroup.subtree_control").decode().split())
-        for controller in (there & set(CONTROLLERS.values())) - handed_out:
+        if missing := (there & set(CONTROLLERS.values())) - handed_out:
             with suppress(OSError):  # EBUSY: there are processes in it
-                _write(base, "cgroup.subtree_control", f"+{controller}")
+                words = " ".join(f"+{controller}" for controller in sorted(missing))
+                _write(base, "cgroup.subtree_control", words)
         return set(read_file(f"{base}/cgroup.subtree_control").decode().split())
     except OSError:
         return set()
 
 
-def make(base: str, name: str, limits: Mapping[str, float]) -> str:
-    """Make a group that holds what is in it to the limits; return its directory. Raises OSError."""
-    path = f"{base}/{PREFIX}{name}"
+def path_of(base: str, name: str) -> str:
+    """Return the directory of the group of a task."""
+    return f"{base}/{PREFIX}{name}"
+
+
+def make(path: str, limits: Mapping[str, float]) -> None:
+    """Make a group that holds what is in it to the limits. Raises OSError."""
     with suppress(FileExistsError):  # of a start that was cut off
         os.mkdir(path)
     if "memory" in limits:
@@ -81,7 +103,6 @@ def make(base: str, name: str, limits: Mapping[str, float]) -> str:
         _write(path, "pids.max", str(limits["pids"]))
     if "cpu" in limits:
         _write(path, "cpu.max", f"{round(limits['cpu'] * CPU_PERIOD)} {CPU_PERIOD}")
-    return path
 
 
 def enter(path: str, pid: int) -> None:
@@ -116,9 +137,29 @@ def oom_kills(path: str) -> int:
 
 
 def remove(path: str) -> None:
-    """Remove a group that has no processes any more. Raises OSError."""
-    with suppress(FileNotFoundError):
+    """Remove a group; what is still in it is killed. Raises OSError."""
+    try:
         os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError as problem:
+        if problem.errno != errno.EBUSY:
+            raise
+        _kill(path)
+        os.rmdir(path)
+
+
+def _kill(path: str) -> None:
+    """Kill what is in a group and wait until it is gone, at most PATIENCE. Raises OSError."""
+    events = os.open(f"{path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        poll = select.poll()
+        poll.register(events, select.POLLPRI)
+        _write(path, "cgroup.kill", "1")  # Linux 5.14
+        while b"populated 1" in os.pread(events, 4096, 0) and poll.poll(PATIENCE * 1000):
+            pass
+    finally:
+        os.close(events)
 
 
 def _write(directory: str, name: str, value: str) -> None:

@@ -14,10 +14,12 @@ import functools
 import os
 import resource
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from task_runner.lib import cgroup
 from task_runner.lib.errors import ValidationError
+from task_runner.lib.task_dir import TaskDir
 
 OTHER_NAMES = {"output": "maxOutput", "runTime": "timeout"}
 """Limits that are fields of a task by another name."""
@@ -91,11 +93,11 @@ def _base() -> tuple[str, frozenset[str]] | None:
     return cgroup.base_of(cgroup.own())
 
 
-def hold(pid: int, limits: Mapping[str, float], name: str) -> str | None:
+def hold(pid: int, limits: Mapping[str, float], directory: TaskDir) -> str | None:
     """Hold a process, and all it will start, to the limits. Raises OSError.
 
-    Returns the control group that was made for it, called `name`, when one is needed; remove that
-    in the end.
+    Returns the control group that was made for the task, when one is needed; remove that in the
+    end.
     """
     grouped = {limit: value for limit, value in limits.items() if limit in held_by_groups()}
     for limit, number in (("memory", resource.RLIMIT_DATA), ("openFiles", resource.RLIMIT_NOFILE)):
@@ -103,22 +105,45 @@ def hold(pid: int, limits: Mapping[str, float], name: str) -> str | None:
             resource.prlimit(pid, number, (int(limits[limit]), int(limits[limit])))
     if missing := limits.keys() - grouped.keys() - HELD:
         raise OSError(f"the limits {', '.join(sorted(missing))} cannot be held: {NO_GROUP}")
-    base = _base()
-    if not grouped or base is None:
+    group = _group_of(directory)
+    if not grouped or group is None:
         return None
-    group = cgroup.make(base[0], name, grouped)
-    cgroup.enter(group, pid)
+    try:
+        cgroup.make(group, grouped)
+        cgroup.enter(group, pid)
+    except OSError:
+        with suppress(OSError):
+            cgroup.remove(group)
+        raise
     return group
+
+
+def _group_of(directory: TaskDir) -> str | None:
+    """Return the group that is, or would be, a task's: no two directories have the same one."""
+    base = _base()
+    stat = os.stat(directory.path)
+    name = f"{directory.task_id}-{stat.st_dev:x}-{stat.st_ino:x}"
+    return cgroup.path_of(base[0], name) if base else None
+
+
+def forget(directory: TaskDir, note: Callable[[str], None]) -> None:
+    """Remove the group of a task that has not begun: a start that was cut off may have made it."""
+    if group := _group_of(directory):
+        _remove(group, note)
 
 
 def end(group: str, note: Callable[[str], None]) -> int:
     """Remove the group of a task that is over; return how many the kernel killed for memory."""
     killed = cgroup.oom_kills(group)
+    _remove(group, note)
+    return killed
+
+
+def _remove(group: str, note: Callable[[str], None]) -> None:
     try:
         cgroup.remove(group)
     except OSError as problem:
         note(f"the control group {group} cannot be removed: {os.strerror(problem.errno or 0)}")
-    return killed
 
 
 def out_of_memory(killed: int, limits: Mapping[str, float]) -> str:

@@ -127,6 +127,7 @@ class TaskRunner:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # also what our parent had blocked
 
     def _cancel_unstarted(self) -> Record:
+        limits.forget(self.directory, self._note)
         status = StatusFile(self.directory.status, {"task_id": self.directory.task_id})
         status.take_over(process.identity_of(os.getpid()))
         status.finish(result_of(Outcome.CANCELED, None), None, {"output_size": 0})
@@ -189,8 +190,7 @@ class TaskRunner:
         isolated = task.isolation != "none"
         if isolated and registry.isolation_of(task.isolation).own_limits is not None:
             return
-        name = f"{self.directory.task_id}-{os.stat(self.directory.path).st_ino}"
-        group = limits.hold(machine.pid, task.limits, name)
+        group = limits.hold(machine.pid, task.limits, self.directory)
         if group is not None:
             self._status.record["cgroup"] = group
 

@@ -1,6 +1,6 @@
-"""Against directories with the files of control groups: the kernel's own need a host that has them.
+"""Against directories with the files of control groups; see tests/control_groups for the kernel's.
 
-What the kernel does (kill, refuse to fork, remove the files with the group) is done by the tests.
+What the kernel does (hand out, kill, remove the files with the group) is done by the tests.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ def group(path: Path, controllers: str = "cpuset cpu io memory pids", handed_out
     path.mkdir()
     (path / "cgroup.controllers").write_text(f"{controllers}\n")
     (path / "cgroup.subtree_control").write_text(f"{handed_out}\n")
-    for name in ("cgroup.procs", "memory.max", "memory.swap.max", "pids.max", "cpu.max"):
+    for name in ("cgroup.procs", "cgroup.type"):
         (path / name).write_text("")
     return path
 
@@ -38,8 +38,9 @@ def test_groups_are_made_beside_that_of_the_node(unit: Path) -> None:
     assert cgroup.base_of(str(unit / "service")) == (str(unit), ALL)
 
 
-def test_groups_of_tasks_are_no_strangers(unit: Path) -> None:
-    group(unit / "task-a-1")
+@pytest.mark.parametrize("name", ["task-a-1", ".control"])
+def test_groups_of_tasks_and_of_a_reload_are_no_strangers(unit: Path, name: str) -> None:
+    group(unit / name)
     assert cgroup.base_of(str(unit / "service")) == (str(unit), ALL)
 
 
@@ -48,43 +49,39 @@ def test_a_group_with_others_in_it_is_not_ours(unit: Path) -> None:
     assert cgroup.base_of(str(unit / "service")) is None
 
 
-def test_groups_are_made_below_that_of_the_node_where_it_hands_out(tmp_path: Path) -> None:
-    own = group(tmp_path / "own", controllers="io memory", handed_out="memory")
-    assert cgroup.base_of(str(own)) == (str(own), frozenset({"memory"}))
+def test_a_slice_is_not_ours(tmp_path: Path) -> None:
+    slice_ = group(tmp_path / "user-0.slice", handed_out="memory")
+    group(slice_ / "session-1.scope")
+    assert cgroup.base_of(str(slice_ / "session-1.scope")) is None
 
 
-def test_what_is_there_is_handed_out(tmp_path: Path) -> None:
+def test_nothing_is_handed_out_where_the_node_is(unit: Path) -> None:
+    assert cgroup.base_of(str(unit)) is None
+
+
+def test_groups_are_made_below_the_root(tmp_path: Path) -> None:
+    root = group(tmp_path / "root", controllers="io memory", handed_out="memory")
+    (root / "cgroup.type").unlink()
+    group(root / "stranger")
+    assert cgroup.base_of(str(root)) == (str(root), frozenset({"memory"}))
+
+
+def test_what_is_there_is_handed_out(unit: Path) -> None:
     """The kernel takes `+memory` and shows `memory`; a file keeps what was written last."""
-    own = group(tmp_path / "own", controllers="memory")
-    assert cgroup._hand_out(str(own)) == {"+memory"}
+    (unit / "cgroup.subtree_control").write_text("cpu\n")
+    assert cgroup._hand_out(str(unit)) == {"+memory", "+pids"}
 
 
 @pytest.mark.parametrize("controllers", ["", "cpuset io"])
-def test_nothing_is_held_without_controllers(tmp_path: Path, controllers: str) -> None:
-    own = group(tmp_path / "own", controllers=controllers)
-    assert cgroup.base_of(str(own)) is None
+def test_nothing_is_held_without_controllers(unit: Path, controllers: str) -> None:
+    for name in ("cgroup.controllers", "cgroup.subtree_control"):
+        (unit / name).write_text(controllers)
+    assert cgroup.base_of(str(unit / "service")) is None
 
 
 def test_nothing_is_held_without_groups(tmp_path: Path) -> None:
     assert cgroup.base_of(None) is None
     assert cgroup.base_of(str(tmp_path / "missing")) is None
-
-
-def test_a_group_has_its_limits_and_its_process(unit: Path) -> None:
-    made = group(unit / "task-a-1")
-    limits = {"memory": 1 << 30, "pids": 7, "cpu": 1.5}
-    assert cgroup.make(str(unit), "a-1", limits) == str(made)
-    assert (made / "memory.max").read_text() == str(1 << 30)
-    assert (made / "memory.swap.max").read_text() == "0"
-    assert (made / "pids.max").read_text() == "7"
-    assert (made / "cpu.max").read_text() == "150000 100000"
-    cgroup.enter(str(made), 123)
-    assert (made / "cgroup.procs").read_text() == "123"
-
-
-def test_a_limit_that_cannot_be_set_is_an_error(unit: Path) -> None:
-    with pytest.raises(FileNotFoundError):  # the fake kernel has put no files into it
-        cgroup.make(str(unit), "a-1", {"pids": 7})
 
 
 @pytest.mark.parametrize(

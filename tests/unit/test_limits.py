@@ -9,6 +9,7 @@ from task_runner.lib import cgroup, limits
 from task_runner.lib.errors import ValidationError
 from task_runner.lib.outcome import Outcome, result_of
 from task_runner.lib.task import task_from_dict
+from task_runner.lib.task_dir import TaskDir
 
 MIB = 1 << 20
 TASK = {"machine": "echo", "parameters": []}
@@ -92,6 +93,11 @@ def test_more_files_than_the_node_may_open_are_refused() -> None:
 
 
 @pytest.fixture
+def directory(tmp_path: Path) -> TaskDir:
+    return TaskDir(str(tmp_path), "a")
+
+
+@pytest.fixture
 def child() -> Any:
     waits, goes = os.pipe()
     pid = os.fork()
@@ -106,28 +112,16 @@ def child() -> Any:
 
 
 @pytest.mark.usefixtures("no_groups")
-def test_without_a_group_the_process_itself_is_limited(child: int) -> None:
-    assert limits.hold(child, {"memory": 64 * MIB, "openFiles": 64}, "a") is None
+def test_without_a_group_the_process_itself_is_limited(child: int, directory: TaskDir) -> None:
+    assert limits.hold(child, {"memory": 64 * MIB, "openFiles": 64}, directory) is None
     assert resource.prlimit(child, resource.RLIMIT_DATA) == (64 * MIB, 64 * MIB)
     assert resource.prlimit(child, resource.RLIMIT_NOFILE) == (64, 64)
 
 
 @pytest.mark.usefixtures("no_groups")
-def test_a_limit_that_nobody_can_hold_any_more_is_an_error(child: int) -> None:
+def test_a_limit_that_nobody_can_hold_any_more_is_an_error(child: int, directory: TaskDir) -> None:
     with pytest.raises(OSError, match="the limits pids cannot be held"):
-        limits.hold(child, {"pids": 5}, "a")
-
-
-def test_with_a_group_the_process_is_moved_there(groups: Path, child: int) -> None:
-    made = groups / "task-a"
-    made.mkdir()
-    for name in ("memory.max", "memory.swap.max", "cgroup.procs"):
-        (made / name).touch()
-    assert limits.hold(child, {"memory": 64 * MIB, "openFiles": 64}, "a") == str(made)
-    assert (made / "memory.max").read_text() == str(64 * MIB)
-    assert (made / "cgroup.procs").read_text() == str(child)
-    assert resource.prlimit(child, resource.RLIMIT_DATA)[0] != 64 * MIB
-    assert resource.prlimit(child, resource.RLIMIT_NOFILE) == (64, 64)
+        limits.hold(child, {"pids": 5}, directory)
 
 
 def test_the_end_counts_the_kills_and_notes_a_group_that_stays(tmp_path: Path) -> None:
