@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from bench.cpu import Group
 from task_runner.lib.process import Identity, all_processes, identity_of, send_signal
 from task_runner.lib.status_file import machine_of, runner_of
 from task_runner.lib.task_dir import PREFIX, TaskDir, read_json
+from tests.ports import Reservation
 
 PATIENCE = 120.0
 
@@ -34,11 +34,11 @@ class Node:
         self._prefix = prefix
         self._settings = settings
         self._server: subprocess.Popen[bytes] | None = None
-        self.address: Address = ("127.0.0.1", 0)
+        self._reservation = Reservation()
+        self.address: Address = ("127.0.0.1", self._reservation.port)
 
     def start(self) -> float:
         """Start the server; return the seconds from its exec to the first 200 of /readyz."""
-        self.address = ("127.0.0.1", _free_port())
         argv = [
             *self._prefix,
             sys.executable,
@@ -127,6 +127,7 @@ class Node:
         for process in self.processes_of_tasks():
             send_signal(process, signal.SIGKILL)
         self.group.close()
+        self._reservation.close()
 
     def __enter__(self) -> "Node":
         try:
@@ -138,9 +139,3 @@ class Node:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -43,19 +43,20 @@ def main() -> None:
 
 @contextmanager
 def _node(work_dir: str) -> Iterator[str]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{sock.getsockname()[1]}"
-    server = subprocess.Popen(
-        [sys.executable, *SERVER, "--bind", address, APP],
-        env={**os.environ, "TASK_RUNNER_WORK_DIR": work_dir},
-    )
-    try:
-        _wait_until_ready(server, f"http://{address}")
-        yield f"http://{address}"
-    finally:
-        server.terminate()
-        server.wait()
+    with socket.socket() as reservation:  # of a port that nobody else gets meanwhile; socket(7)
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reservation.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{reservation.getsockname()[1]}"
+        server = subprocess.Popen(
+            [sys.executable, *SERVER, "--bind", address, APP],
+            env={**os.environ, "TASK_RUNNER_WORK_DIR": work_dir},
+        )
+        try:
+            _wait_until_ready(server, f"http://{address}")
+            yield f"http://{address}"
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:

@@ -11,11 +11,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.ports import Reservation
-from tests.task_processes import is_running
+from tests.slurm_keeper import environment_of, with_configuration
+from tests.task_processes import is_running, is_stopped, parent_of
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -150,18 +151,23 @@ class Cluster:
         daemon.wait(60)
 
     def kill(self, name: str) -> None:
-        """SIGKILL a daemon; a node loses its jobs with it, as when its power fails."""
-        steps = self._steps_of(name)
-        daemon = self.daemons.pop(name)
-        daemon.kill()
-        daemon.wait()
-        for pid in steps:
-            _kill_tree(pid)
+        """SIGKILL a daemon; a node loses its jobs with it, as when its power fails.
 
-    def _steps_of(self, node: str) -> list[int]:
-        """Return the slurmstepds of a node, which outlive its slurmd."""
+        Nothing of a job lives long enough to tell of the end of another part.
+        """
+        daemon = self.daemons.pop(name)
+        victims = [daemon.pid, *self._processes_of_jobs(name)]
+        _signal(victims, signal.SIGSTOP)
+        wait_until(lambda: all(is_stopped(pid) for pid in victims if is_running(pid)))
+        _signal(victims, signal.SIGKILL)
+        daemon.wait()
+
+    def _processes_of_jobs(self, node: str) -> list[int]:
+        """Return slurmstepds and what they have started on a node: these outlive its slurmd."""
         mark = f"SLURMD_NODENAME={node}\0".encode()
-        return [pid for pid in _all_pids() if mark in _read(pid, "environ")]
+        started = [pid for pid in with_configuration(self.conf) if mark in environment_of(pid)]
+        steps = {parent_of(pid) for pid in started}  # they need not have the mark
+        return [*started, *filter(_is_step, steps.difference(started))]
 
     def is_idle(self) -> bool:
         self._check_daemons()
@@ -191,20 +197,15 @@ class Cluster:
             reservation.close()
 
 
-def _all_pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+def _is_step(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"slurmstepd")
+    return False
 
 
-def _read(pid: int, name: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
-
-
-def _kill_tree(pid: int) -> None:
-    if is_running(pid):
-        os.kill(pid, signal.SIGKILL)
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in filter(is_running, pids):
+        os.kill(pid, number)
 
 
 @contextmanager

@@ -19,10 +19,12 @@ from tests.waiting import wait_until
 def with_configuration(conf: Path) -> list[int]:
     """Return the processes of the cluster with this configuration."""
     mark = f"SLURM_CONF={conf}\0".encode()
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and mark in _env(name)]
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if mark in environment_of(pid)]
 
 
-def _env(pid: str) -> bytes:
+def environment_of(pid: int) -> bytes:
+    """Return the environment of a process as it was when it started; empty when it is gone."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/environ").read_bytes()
     return b""

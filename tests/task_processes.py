@@ -27,6 +27,14 @@ def process(pid: int) -> Process | None:
     return None if fields[0] in b"ZX" else Process(pid, fields[19].decode())
 
 
+def parent_of(pid: int) -> int:
+    """Return the parent of a process; 0 when it is gone."""
+    with suppress(OSError):
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return int(stat[stat.rindex(b")") + 2 :].split()[1])
+    return 0
+
+
 def is_running(pid: int) -> bool:
     return process(pid) is not None
 
