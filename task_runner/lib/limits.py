@@ -147,5 +147,7 @@ def _remove(group: str, note: Callable[[str], None]) -> None:
 
 
 def out_of_memory(killed: int, limits: Mapping[str, float]) -> str:
-    """Return the words for what the kernel did."""
-    return f"out of memory: the kernel killed {killed} at the limit of {limits.get('memory')} bytes"
+    """Return the words for what the kernel did; the host, or a group above, can be short too."""
+    limit = limits.get("memory")
+    at = f" at the limit of {limit} bytes" if limit else "; the task has no limit of its own"
+    return f"out of memory: the kernel killed {killed}{at}"

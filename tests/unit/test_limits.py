@@ -138,3 +138,8 @@ def test_memory_that_ran_out_is_named_whatever_came_of_it() -> None:
     of_a_child = result_of(None, 1 << 8, {"out_of_memory": words})
     assert (of_a_child.outcome, of_a_child.exit_code) == (Outcome.FAILED, 1)
     assert of_a_child.error == words
+
+
+def test_a_kill_for_the_memory_of_others_names_no_limit() -> None:
+    told = limits.out_of_memory(2, {"pids": 50})
+    assert told == "out of memory: the kernel killed 2; the task has no limit of its own"
