@@ -10,14 +10,18 @@ directory as on the machine of the service. JOB is what that system calls this s
 At most one start gets through, also where locks do not reach from one machine to another: the
 first JOB that is in `handle.json` owns the task, whoever wrote it down. A job that was submitted
 twice, or is started again after its node has failed, finds another name there, or a task that has
-begun.
+begun on another machine.
+
+A TaskRunner that was killed is replaced by another one, which goes on with the same machine.
 """
 
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
+from task_runner.lib import process
 from task_runner.lib.clock import since_boot
 from task_runner.lib.handle import claim
 from task_runner.lib.runner import FOREVER, TaskRunner
@@ -25,6 +29,8 @@ from task_runner.lib.task_dir import PREFIX, TaskDir
 
 MARGIN = 5.0
 """Seconds between the last kill and END."""
+STARTS = 10
+"""TaskRunners that are started at most: what kills them all kills the next one too."""
 
 
 def main(path: str, job: str, end: str = "") -> None:
@@ -39,7 +45,48 @@ def main(path: str, job: str, end: str = "") -> None:
         print(f"{job} leaves {directory.task_id} alone: it has begun before", file=sys.stderr)
     else:
         left = float(end) - time.time() - MARGIN if end else FOREVER
-        TaskRunner(directory, ends_at=since_boot() + left).run()
+        ends_at = since_boot() + left
+        sys.exit(_restarted(lambda: TaskRunner(directory, ends_at=ends_at).run()))
+
+
+def _restarted(run: Callable[[], object]) -> int:
+    """Call `run` in a process of its own, again while that is killed; return its exit code.
+
+    The processes of a killed one become children of this one, and so stay with the job.
+    """
+    process.become_subreaper()
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGCHLD))
+    for _ in range(STARTS):
+        pid = os.fork()
+        if pid == 0:
+            process.end_with_parent()  # without it, the job is over
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
+            run()
+            return 0
+        code = _exit_code(pid)
+        if code >= 0:
+            return code
+        print(f"TaskRunner was killed: {signal.Signals(-code).name}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _exit_code(pid: int) -> int:
+    """Wait for the end of a child, passing stops on; negative is the signal that has ended it."""
+    while True:
+        if signal.sigwait((signal.SIGTERM, signal.SIGCHLD)) == signal.SIGTERM:
+            os.kill(pid, signal.SIGTERM)
+        while (ended := _reap()) is not None:
+            if ended[0] == pid:
+                return os.waitstatus_to_exitcode(ended[1])
+
+
+def _reap() -> tuple[int, int] | None:
+    """Return pid and status of a child that has ended, or of one that was left to this process."""
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (pid, status) if pid else None
 
 
 if __name__ == "__main__":

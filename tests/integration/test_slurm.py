@@ -1,5 +1,6 @@
 """A node with a real Slurm: what happens to tasks, whatever happens to their jobs."""
 
+import functools
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from task_runner.lib.task_dir import TaskDir
 from tests.node import Json, Node, running_node
 from tests.podman import PLAIN, PodmanHere
 from tests.slurm_cluster import Cluster
-from tests.task_processes import kill_all_of
+from tests.task_processes import kill_all_of, parent_of
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("slurm"), pytest.mark.timeout(300)]
@@ -267,11 +268,42 @@ def test_a_job_that_is_not_the_owner_does_nothing(node: SlurmNode, cluster: Clus
     assert not (node.directory(task) / "output.log").exists()
 
 
-def test_a_killed_task_runner(node: SlurmNode) -> None:
+def has_another_runner(node: Node, task: str, pid: int) -> bool:
+    return bool(node.status_file(task)["process_id"] != pid)
+
+
+def test_a_killed_task_runner_is_replaced(node: SlurmNode) -> None:
+    task = node.sh("i=0; until [ -e go ]; do echo $((i+=1)); sleep 0.05; done; echo over")
+    node.has_said(task, "1")
+    for _ in range(2):
+        runner = node.status_file(task)["process_id"]
+        os.kill(runner, signal.SIGKILL)
+        wait_until(functools.partial(has_another_runner, node, task, runner))
+    (node.directory(task) / "files/go").touch()
+    # Nobody but its parent is told how a process ended.
+    assert node.ending(task) == ("exited", "unknown", None)
+    *numbers, last = node.output(task).split()
+    assert (numbers, last) == ([str(n + 1) for n in range(len(numbers))], "over")
+
+
+def test_a_stop_after_its_task_runner_was_killed(node: SlurmNode) -> None:
+    task = node.sh("trap 'echo clean; exit' TERM; " + LOOP)
+    node.has_said(task, "up")
+    os.kill(node.status_file(task)["process_id"], signal.SIGKILL)
+    stop(node, task)
+    assert node.ending(task) == ("exited", "canceled", -1)
+    assert node.output(task).endswith("clean\n")
+
+
+def kill_job_of(node: Node, task: str) -> None:
+    """Kill what the job has started, which takes TaskRunner with it."""
+    os.kill(parent_of(node.status_file(task)["process_id"]), signal.SIGKILL)
+
+
+def test_a_killed_job(node: SlurmNode) -> None:
     task = node.sh(LOOP)
     node.has_said(task, "up")
-    status = node.status_file(task)
-    os.kill(status["process_id"], signal.SIGKILL)
+    kill_job_of(node, task)
     view = node.over(task)
     assert (view["state"], view["outcome"], view["exitCode"]) == ("lost", "unknown", None)
     assert f"its Slurm job {node.job(task)} is FAILED" in view["error"]
@@ -286,7 +318,7 @@ def test_a_container_of_a_lost_task_is_removed_with_it(
         task = other.start().sh(LOOP, isolation="container", isolationOptions={"image": PLAIN})
         other.has_said(task, "up")
         container = name_of(TaskDir(str(other.directory(task)), task))
-        os.kill(other.status_file(task)["process_id"], signal.SIGKILL)
+        kill_job_of(other, task)
         assert other.over(task)["state"] == "lost"
         assert container in podman.containers()
         assert other.http.delete(f"/v1/tasks/{task}").json() == {"success": True}
