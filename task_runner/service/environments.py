@@ -29,12 +29,19 @@ class Environments:
         """Know `local`; the others are made of their `config` when they are asked for."""
         self.local = local
         self._config = config
-        self._made: dict[str, Environment] = {LOCAL: local}
+        self._made: dict[str, RemoteEnvironment] = {}
         self._usability: dict[str, tuple[float, Usability]] = {}
         self._lock = threading.Lock()
 
     def of(self, name: str) -> Environment:
         """Return an environment. Raises StartError when it is not there, or cannot be made."""
+        return self.local if name == LOCAL else self.remote(name)
+
+    def remote(self, name: str) -> RemoteEnvironment:
+        """Return an environment of another computer; may take long, as a plug-in is imported.
+
+        Raises StartError.
+        """
         with self._lock:
             if name not in self._made:
                 self._made[name] = self._make(name)
@@ -43,7 +50,9 @@ class Environments:
     def _make(self, name: str) -> RemoteEnvironment:
         try:
             kind = find(name, ENVIRONMENTS, ENVIRONMENT_ENTRY_POINTS)
-            made: RemoteEnvironment = kind(self.local.work_dir, self._config.get(name, {}))
+            made = kind(self.local.work_dir, self._config.get(name, {}))
+            if not isinstance(made, RemoteEnvironment):
+                raise TypeError(f"{kind.__qualname__} is no RemoteEnvironment")
         except Exception as problem:  # whatever a plug-in does
             raise StartError(f"the environment {name!r} cannot be used: {problem}") from problem
         return made
@@ -93,5 +102,6 @@ class Environments:
 
     def close(self) -> None:
         """Let go of all of them; every task goes on."""
+        self.local.close()
         for environment in self._made.values():
             environment.close()

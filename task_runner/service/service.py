@@ -218,9 +218,10 @@ class TaskService:
 
     async def _ask_to_stop(self, directory: TaskDir, environment: str) -> None:
         """Ask for a stop; what cannot be reached now is asked again by those who watch."""
-        ask = self._environments.of(environment).ask_to_stop
         try:
-            await in_thread(self._threads, ask, directory)
+            await in_thread(
+                self._threads, lambda: self._environments.of(environment).ask_to_stop(directory)
+            )
         except UnreachableError as problem:
             log.warning("%s is yet to be stopped: %s", directory.task_id, problem)
         self._watcher.hurry(environment)
@@ -239,12 +240,14 @@ class TaskService:
     async def _remove(self, task_id: str) -> None:
         row = await self.index.get(task_id)
         environment = LOCAL if row is None else row.asked.get("environment", LOCAL)
+        directory = self.directory(task_id)
         try:
-            remove = self._environments.of(environment).remove
-            await in_thread(self._threads, remove, self.directory(task_id))
+            await in_thread(
+                self._threads, lambda: self._environments.of(environment).remove(directory)
+            )
         except FileNotFoundError:  # somebody else was faster, or died halfway
             log.info("the directory of %s is gone already", task_id)
-        reach(Step.FORGET, self.directory(task_id).path)
+        reach(Step.FORGET, directory.path)
         await self.index.remove(task_id)
         self.changes.tell(task_id)
 

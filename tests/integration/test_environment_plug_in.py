@@ -61,3 +61,32 @@ def test_without_the_package_it_is_unknown(node_for_all: Node) -> None:
     answer = node_for_all.http.post("/v1/tasks", json=task)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "environment"
+
+
+ODD = """
+from task_runner.environments.base import Capabilities
+
+class Odd:
+    capabilities = Capabilities(elsewhere=True)
+    def __init__(self, *args): pass
+    def validate(task): pass
+"""
+
+
+def test_what_is_no_environment_is_refused_before_anything_is_stored(tmp_path: Path) -> None:
+    entry_point = "[task_runner.environments]\nodd = odd:Odd\n"
+    package = tmp_path / "odd-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    (package / "entry_points.txt").write_text(entry_point)
+    (tmp_path / "odd.py").write_text(ODD)
+    with running_node(tmp_path / "work", PYTHONPATH=str(tmp_path)) as node:
+        task = {"machine": "echo", "parameters": [], "environment": "odd"}
+        answer = node.http.post("/v1/tasks", json=task)
+        assert answer.status_code == 400
+        assert "Odd is no RemoteEnvironment" in answer.json()["errors"][0]["detail"]
+        assert node.states() == {}
+        listed = node.http.get("/v1/environments").json()["environments"]
+        (odd,) = [one for one in listed if one["name"] == "odd"]
+        assert not odd["usable"]
+        assert "Odd is no RemoteEnvironment" in odd["why"]

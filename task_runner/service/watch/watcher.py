@@ -11,7 +11,6 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from task_runner.environments.base import RemoteEnvironment
 from task_runner.lib.errors import StartError, StartLaterError
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, machine_alive, observe
@@ -91,7 +90,7 @@ class Watcher:
         """
         directory = self.directory(task_id)
         if environment != LOCAL:
-            self._in(environment).begin(directory)
+            (await self._in(environment)).begin(directory)
             return State.CREATED
         try:
             launch = await in_thread(self._threads, self._environment.launch, directory)
@@ -116,13 +115,12 @@ class Watcher:
         self._watch(task_id, launch.pidfd)
         return seen.state
 
-    def _in(self, name: str) -> Elsewhere:
+    async def _in(self, name: str) -> Elsewhere:
         """Return who watches what runs in an environment. Raises StartError."""
         if name not in self._elsewhere:
-            environment = self._environments.of(name)
-            if not isinstance(environment, RemoteEnvironment):
-                raise StartError(f"the environment {name!r} is no RemoteEnvironment")
-            self._elsewhere[name] = Elsewhere(environment, self._index, self._changes, self._finish)
+            environment = await in_thread(self._threads, self._environments.remote, name)
+            watch = Elsewhere(environment, self._index, self._changes, self._finish)
+            self._elsewhere.setdefault(name, watch)
         return self._elsewhere[name]
 
     def hurry(self, environment: str) -> None:
@@ -163,7 +161,7 @@ class Watcher:
         if seen.state is State.EXITED or "judged_at" in seen.record:
             await self._finish(directory, seen)
         else:
-            self._in(environment).begin(directory)
+            (await self._in(environment)).begin(directory)
 
     async def _resume(self, directory: TaskDir) -> None:
         seen: Observation = await in_thread(self._threads, observe, directory)
