@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ ROOT = Path(__file__).parent.parent
 # How long an example takes says more of the computer than of the code.
 settings.register_profile("task_runner", deadline=None)
 settings.load_profile("task_runner")
+
+# They are ignored in the background (`make test &`, nohup), and so they would be in what tests start;
+# a handler, though it does nothing either, is not inherited.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda _number, _frame: None)
 
 
 @pytest.fixture
