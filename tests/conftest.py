@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent.parent
 settings.register_profile("task_runner", deadline=None)
 settings.load_profile("task_runner")
 
-# They are ignored in the background (`make test &`, nohup), and so they would be in what tests start;
-# a handler, though it does nothing either, is not inherited.
+# They are ignored in the background (`make test &`, nohup), and would be in what tests start, too.
+# A handler does nothing either, and is not inherited.
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, lambda _number, _frame: None)
