@@ -19,11 +19,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from task_runner.lib import process
 from task_runner.lib.clock import since_boot
 from task_runner.lib.handle import claim
+from task_runner.lib.output import make_fifo
 from task_runner.lib.runner import FOREVER, TaskRunner
 from task_runner.lib.task_dir import PREFIX, TaskDir
 
@@ -46,13 +47,16 @@ def main(path: str, job: str, end: str = "") -> None:
     else:
         left = float(end) - time.time() - MARGIN if end else FOREVER
         ends_at = since_boot() + left
-        sys.exit(_restarted(lambda: TaskRunner(directory, ends_at=ends_at).run()))
+        # Else what a machine writes between two TaskRunners would vanish when it ends.
+        fifos = [make_fifo(files.fifo) for files in (directory.output, directory.stderr)]
+        sys.exit(_restarted(lambda: TaskRunner(directory, ends_at=ends_at).run(), fifos))
 
 
-def _restarted(run: Callable[[], object]) -> int:
+def _restarted(run: Callable[[], object], held: Sequence[int]) -> int:
     """Call `run` in a process of its own, again while that is killed; return its exit code.
 
-    The processes of a killed one become children of this one, and so stay with the job.
+    The processes of a killed one become children of this one, and so stay with the job. It has
+    the descriptors `held` open all the time, and `run` has not.
     """
     process.become_subreaper()
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGCHLD))
@@ -61,6 +65,8 @@ def _restarted(run: Callable[[], object]) -> int:
         if pid == 0:
             process.end_with_parent()  # without it, the job is over
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
+            for fd in held:
+                os.close(fd)
             run()
             return 0
         code = _exit_code(pid)

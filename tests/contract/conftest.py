@@ -30,8 +30,6 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         "isolationOptions": {"image": PYTHON},
     },
 }
-ADOPTING = [name for name in COMBINATIONS if name.startswith("multiprocess")]
-"""Where another TaskRunner goes on when one is killed. With a job of Slurm, the job ends."""
 SLURM = {"settle": 0.5, "pause": [0.3, 2]}
 
 

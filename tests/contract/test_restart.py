@@ -4,16 +4,10 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
-
-from tests.contract.conftest import ADOPTING, COMBINATIONS, Combination, marked
+from tests.contract.conftest import Combination
 from tests.task_processes import is_running
 from tests.waiting import wait_until
 
-ADOPTED = pytest.mark.parametrize("combination", marked(ADOPTING), indirect=True)
-NOT_ADOPTED = pytest.mark.parametrize(
-    "combination", marked(sorted(COMBINATIONS.keys() - {*ADOPTING})), indirect=True
-)
 WAIT = "until [ -e go ]; do sleep 0.02; done"
 
 
@@ -59,7 +53,6 @@ def test_a_stop_goes_on_while_the_service_is_killed(combination: Combination) ->
     assert combination.log(task).endswith(b"clean\n")
 
 
-@ADOPTED
 def test_the_task_runner_is_killed_and_another_one_goes_on(combination: Combination) -> None:
     task = combination.script(f"echo before; {WAIT}; echo after")
     combination.has_said(task, b"before")
@@ -70,7 +63,6 @@ def test_the_task_runner_is_killed_and_another_one_goes_on(combination: Combinat
     assert combination.log(task) == b"before\nafter\n"
 
 
-@ADOPTED
 def test_a_stop_after_the_task_runner_was_killed_cleans_up_once(combination: Combination) -> None:
     task = combination.script(
         "trap 'echo bye; exit' TERM; echo ready; while :; do sleep 0.05; done"
@@ -82,7 +74,6 @@ def test_a_stop_after_the_task_runner_was_killed_cleans_up_once(combination: Com
     assert combination.log(task).count(b"bye\n") == 1
 
 
-@ADOPTED
 def test_a_time_out_holds_after_the_task_runner_was_killed(combination: Combination) -> None:
     task = combination.echo("ECHO ready", "SLEEP 1000", "CLEANUP", "ECHO clean-up", timeout=4)
     combination.has_said(task, b"ready")
@@ -96,14 +87,3 @@ def test_a_deleted_task_leaves_nothing(combination: Combination) -> None:
     assert combination.ending(task) == ("succeeded", 0)
     assert combination.node.http.delete(f"/v1/tasks/{task}").json() == {"success": True}
     assert not combination.node.directory(task).exists()
-
-
-@NOT_ADOPTED
-def test_the_task_runner_is_killed_and_nobody_saw_the_end(combination: Combination) -> None:
-    task = combination.script(f"echo before; {WAIT}; echo after")
-    combination.has_said(task, b"before")
-    kill_task_runner(combination, task)
-    result = combination.node.result(task)
-    go(combination, task)
-    assert (result["state"], result["outcome"], result["exitCode"]) == ("lost", "unknown", None)
-    assert result["error"].endswith("nobody saw how the task ended")
