@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Programs that the tests run, by the Debian packages that have them.
-DEBIAN := bubblewrap busybox-static chromium munge podman runc slurm-wlm user-mode-linux
+DEBIAN := bubblewrap busybox-static chromium e2fsprogs munge podman runc slurm-wlm user-mode-linux
 
 .PHONY: help demo serve test lint bench load chaos debian pictures clean
 

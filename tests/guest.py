@@ -1,4 +1,4 @@
-"""A guest: a Linux of its own, for tests of what the kernel of this host may not have.
+"""A guest: a Linux of its own, for tests of what the kernel of this host may not have, or survive.
 
 User Mode Linux is a kernel that runs as an ordinary process: it needs neither virtualization nor a
 disk, boots in two seconds, and sees the files of the host, read-only. It has one processor, and a
@@ -6,12 +6,14 @@ system call takes several times as long as outside.
 """
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 INIT = Path(__file__).with_name("guest.sh")
 MEMORY = 1 << 30
-SWAP = 128 << 20
+SWAP, DISK = 128 << 20, 64 << 20
 
 
 class Ended(NamedTuple):
@@ -21,26 +23,48 @@ class Ended(NamedTuple):
     output: str
 
 
-def run_in_guest(script: str, scratch: Path, timeout: float) -> Ended:
-    """Run a shell script as root of a guest; `scratch` is a directory that the two can share.
+class Guest:
+    """A script that runs as root of a guest, where `scratch`, a directory of the host, is SHARED.
 
-    The guest is gone afterwards, whatever has become of it, also when this process is killed.
-    Raises subprocess.TimeoutExpired.
+    Its device /dev/ubda is for swap, /dev/ubdb a disk that keeps what is on it for the next one.
     """
-    (scratch / "script").write_text(script)
-    with (scratch / "swap").open("wb") as swap:
-        swap.truncate(SWAP)
-    console = subprocess.run(
-        [*_confined(scratch), *_kernel(scratch)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout,
-    )
-    status = scratch / "status"
-    assert status.exists(), console.stdout + console.stderr
-    return Ended(int(status.read_text()), (scratch / "output").read_text())
+
+    SHARED = Path("/mnt/host")
+
+    def __init__(self, script: str, scratch: Path) -> None:
+        self.scratch = scratch
+        (scratch / "script").write_text(script)
+        for name, size in (("swap", SWAP), ("disk", DISK)):
+            with (scratch / name).open("ab") as device:
+                device.truncate(size)
+        self.process = subprocess.Popen(
+            [*_confined(scratch), *_kernel(scratch)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait(self, timeout: float) -> Ended:
+        """Wait until the script is over. Raises subprocess.TimeoutExpired."""
+        self.process.wait(timeout)
+        status = self.scratch / "status"
+        assert status.exists(), self.process.stdout and self.process.stdout.read()
+        return Ended(int(status.read_text()), (self.scratch / "output").read_text())
+
+
+@contextmanager
+def running_guest(script: str, scratch: Path) -> Iterator[Guest]:
+    """Give a guest. In the end its power is cut: what it has not written to its disk is gone.
+
+    Nothing of it is left, also when this process is killed.
+    """
+    guest = Guest(script, scratch)
+    try:
+        yield guest
+    finally:
+        guest.process.kill()
+        guest.process.communicate()  # its last process closes the pipe
 
 
 def _confined(scratch: Path) -> list[str]:
@@ -57,7 +81,7 @@ def _confined(scratch: Path) -> list[str]:
 def _kernel(scratch: Path) -> list[str]:
     """Return the kernel with its parameters, of which it passes on what it does not know."""
     return [
-        *("linux.uml", f"mem={MEMORY}", f"ubd0={scratch / 'swap'}", "con0=null,fd:1", "con=null"),
-        *("root=/dev/root", "rootfstype=hostfs", "ro", "quiet"),
+        *("linux.uml", f"mem={MEMORY}", f"ubd0={scratch / 'swap'}", f"ubd1={scratch / 'disk'}"),
+        *("con0=null,fd:1", "con=null", "root=/dev/root", "rootfstype=hostfs", "ro", "quiet"),
         *(f"GUEST={scratch}", "init=/bin/sh", "--", str(INIT)),
     ]

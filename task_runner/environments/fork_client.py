@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import select
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 """The soft limit as this process found it, before it raised its own."""
 
 ATTEMPTS = 3
+LAST_MOMENTS = 5.0
+"""Seconds that a TaskRunner may take from its last word to its end."""
 PATIENCE = 60.0
 """Seconds until an answer; a machine that swaps is slow, and launching again is safe anyway."""
 ANSWER_LIMIT = 262144
@@ -70,6 +73,7 @@ class ForkClient:
                 continue
             if "error" not in answer:
                 return Launch(answer.get("started"), pidfd)
+            has_ended(pidfd, LAST_MOMENTS)  # until then it may hold the lock of the task
             os.close(pidfd)
             problem, is_temporary = str(answer["error"]), answer["errno"] in WANT
         failure = StartLaterError if is_temporary else StartError
@@ -129,3 +133,10 @@ class ForkClient:
         """End the fork server. What it has started goes on."""
         with self._lock:
             self._drop()
+
+
+def has_ended(pidfd: int, timeout: float | None) -> bool:
+    """Wait for the end of a process; not with select(2), which knows 1024 descriptors."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else timeout * 1000))

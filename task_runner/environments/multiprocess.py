@@ -10,7 +10,6 @@ All it knows is in the directories: a second process that opens the same one see
 
 import logging
 import os
-import select
 import signal
 from contextlib import suppress
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from task_runner.environments.base import (
     remove_isolation,
     verdict,
 )
-from task_runner.environments.fork_client import ForkClient, Launch
+from task_runner.environments.fork_client import LAST_MOMENTS, ForkClient, Launch, has_ended
 from task_runner.environments.work_dir import WorkDir
 from task_runner.lib import limits
 from task_runner.lib.clock import since_boot, timestamp
@@ -42,9 +41,6 @@ from task_runner.lib.task import Task
 from task_runner.lib.task_dir import TaskDir, create_exclusive
 
 log = logging.getLogger(__name__)
-
-LAST_MOMENTS = 5.0
-"""Seconds that a TaskRunner may take from the result to its end."""
 
 
 class Entry(NamedTuple):
@@ -123,7 +119,7 @@ class MultiprocessEnvironment:
             if pidfd is None:  # its TaskRunner was killed; another one goes on
                 pidfd = self.launch(directory).pidfd
             left = None if deadline is None else max(0.0, deadline - since_boot())
-            ready = _has_ended(pidfd, left)
+            ready = has_ended(pidfd, left)
             os.close(pidfd)
             if not ready:
                 return self.get_task_data(task_id)
@@ -263,15 +259,8 @@ def _let_go(directory: TaskDir) -> None:
     pidfd = directory.open_holder()
     if pidfd is not None:
         over = observe(directory).state is State.EXITED
-        _has_ended(pidfd, LAST_MOMENTS if over else 0)
+        has_ended(pidfd, LAST_MOMENTS if over else 0)
         os.close(pidfd)
-
-
-def _has_ended(pidfd: int, timeout: float | None) -> bool:
-    """Wait for the end of a process; not with select(2), which knows 1024 descriptors."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(None if timeout is None else timeout * 1000))
 
 
 def _is_hopeless(directory: TaskDir) -> bool:

@@ -24,6 +24,11 @@ class Observation(NamedTuple):
         code = self.record.get("exit_code")
         return code if isinstance(code, int) else None
 
+    @property
+    def is_unjudged(self) -> bool:
+        """Whether it is lost and no verdict says so: what is left of its log may yet be moved."""
+        return self.state is State.LOST and "judged_at" not in self.record
+
 
 def observe(directory: TaskDir, *, lock_is_mine: bool = False) -> Observation:
     """Look at a task now; `lock_is_mine` when the caller keeps every TaskRunner out.

@@ -153,8 +153,8 @@ class TaskService:
             seen: Observation = await in_thread(self._threads, observe, self.directory(task_id))
             if row.state is State.LOST and seen.state is State.EXITED:
                 await self.index.finish(task_id, seen)
-            if seen.state is State.LOST and "judged_at" not in seen.record:
-                return row  # its TaskRunner is yet to tidy up: what is left of the log may come
+            if seen.is_unjudged:
+                return row
             if seen.state is State.CREATED and row.record:
                 return row  # its status file was removed from outside
             row = row._replace(state=seen.state, over=seen.state.is_over, record=seen.record)

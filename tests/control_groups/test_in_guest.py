@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest import run_in_guest
+from tests.guest import running_guest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -27,6 +27,7 @@ PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 exec {pytest}
 def test_limits_hold_in_a_guest(tmp_path: Path) -> None:
     pytest = shlex.join([sys.executable, *PYTEST, *PLUGINS, str(HERE)])
     script = SCRIPT.format(root=shlex.quote(str(ROOT)), pytest=pytest)
-    ended = run_in_guest(script, tmp_path, timeout=280)
+    with running_guest(script, tmp_path) as guest:
+        ended = guest.wait(timeout=280)
     print(ended.output)
     assert ended.status == 0

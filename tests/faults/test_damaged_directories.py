@@ -203,8 +203,8 @@ def test_a_damaged_record_sets_the_task_aside(scene: Scene, name: str) -> None:
 @pytest.mark.parametrize("name", STATUS_FILE)
 def test_a_damaged_status_is_no_result(scene: Scene, name: str) -> None:
     """Nobody lives who could write it again: what came of the task is not known any more."""
-    view = scene.node.view(f"status-{name}")
-    assert (view["state"], view["exitCode"]) == ("lost", None)
+    view = scene.node.result(f"status-{name}")
+    assert (view["state"], view["outcome"], view["exitCode"]) == ("lost", "unknown", None)
     assert STATUS_FILE[name][1] in view["error"]
     assert scene.node.log_of(f"status-{name}") == b"hello\n"
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
-from task_runner.lib.errors import ValidationError
+from task_runner.lib.errors import StartError, ValidationError
 from task_runner.lib.fault_points import Step
+from task_runner.lib.task_dir import TaskDir
 from tests.conftest import ROOT
 from tests.faults.site import Site
 from tests.node import Node, running_node
-from tests.tasks import ending, program, record_of, run
+from tests.tasks import echo, ending, program, record_of, run
 
 Environment = MultiprocessEnvironment
 
@@ -149,3 +150,14 @@ def test_no_file_descriptor_left_is_refused_and_passes(tmp_path: Path) -> None:
 
 def limit(pid: int, files: int) -> None:
     subprocess.run(["prlimit", f"--pid={pid}", f"--nofile={files}:"], check=True)
+
+
+def test_a_start_that_failed_holds_no_lock(environment: Environment) -> None:
+    """Else whoever judges the task next finds somebody alive."""
+    entry = environment.register_task(echo("ECHO a"))
+    directory = TaskDir.of(environment.work_dir.path, entry.task_id)
+    Path(directory.status).touch()
+    for _ in range(20):
+        with pytest.raises(StartError, match="is damaged"):
+            environment.launch(directory)
+        assert directory.lock_holder() is None

@@ -128,7 +128,8 @@ def test_what_both_left_in_the_pipe_is_kept(site: Site) -> None:
     wait_until(lambda: not is_running(status["machine"]["pid"]))
 
 
-def test_everything_killed_at_once_is_lost_and_said_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("index", ["there", "gone"])
+def test_everything_killed_at_once_is_lost_and_said_so(tmp_path: Path, index: str) -> None:
     """As when a container ends, or a whole control group is killed."""
     with running_node(tmp_path / "work") as node:
         done, task = node.submit(parameters=["RETURN 3"]), node.sh("echo here; sleep 600")
@@ -136,6 +137,9 @@ def test_everything_killed_at_once_is_lost_and_said_so(tmp_path: Path) -> None:
         wait_until(lambda: node.output(task) == "here\n")
         node.kill()
         kill_all_of(tmp_path)
+        if index == "gone":
+            for path in node.work_dir.glob("index.sqlite*"):
+                path.unlink()
         node.start()
         view = node.result(task)
         assert (view["state"], view["outcome"], view["exitCode"]) == ("lost", "unknown", None)

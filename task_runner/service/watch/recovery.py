@@ -86,6 +86,8 @@ class Recovery:
             self._set_aside.note(name, reason)
 
     async def _add(self, asked: dict[str, Any], seen: Observation) -> None:
+        if seen.is_unjudged:  # not over until the watcher has passed a verdict
+            seen = seen._replace(state=State.RUNNING)
         try:
             if await self._index.add(asked, seen):
                 self._watcher.go_on_with([asked["taskId"]])

@@ -189,7 +189,8 @@ class Watcher:
             pidfd = await self._launch_adopter(directory, seen)
         if seen.state is State.LOST:
             await self._clear_away(directory, seen, pidfd)
-            await self._judge(directory, State.LOST, Outcome.UNKNOWN, LOST)
+            why = str(seen.record.get("error", LOST))  # of a status file that cannot be read
+            await self._judge(directory, State.LOST, Outcome.UNKNOWN, why)
         elif pidfd is not None:
             await self._index.change(directory.task_id, seen)
             self._changes.tell(directory.task_id)
@@ -257,8 +258,9 @@ class Watcher:
         return seen.state
 
     async def _finish(self, directory: TaskDir, seen: Observation) -> None:
-        unjudged = seen.state is State.LOST and "judged_at" not in seen.record
-        if unjudged or not seen.state.is_over:  # the verdict was refused: somebody lives after all
+        if (
+            seen.is_unjudged or not seen.state.is_over
+        ):  # the verdict was refused: somebody lives after all
             log.warning("%s is %s after all", directory.task_id, seen.state)
             return  # Recovery looks at it again
         reach(Step.NOTE_END, directory.path)
