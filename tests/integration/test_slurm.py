@@ -519,6 +519,20 @@ def test_with_tools_that_have_no_configuration(tmp_path: Path) -> None:
         assert "SLURM_CONF" in slurm["install"]
 
 
+def test_with_a_configuration_that_is_not_there(tmp_path: Path) -> None:
+    """The tools look for it for a minute, and tell so at the beginning."""
+    missing = tmp_path / "slurm.conf"
+    config = json.dumps({"slurm": {"patience": 1}})
+    env = {"SLURM_CONF": str(missing), "TASK_RUNNER_ENVIRONMENTS": config}
+    with running_node(tmp_path / "work", **env) as node:
+        listed = node.http.get("/v1/environments").json()["environments"]
+        [slurm] = [one for one in listed if one["name"] == "slurm"]
+        assert not slurm["usable"]
+        assert slurm["why"].startswith("sbatch: it does not answer within 1 seconds: ")
+        assert f"{missing}: No such file" in slurm["why"]
+        assert "SLURM_CONF" in slurm["install"]
+
+
 def test_without_slurm_s_tools(tmp_path: Path) -> None:
     empty = tmp_path / "bin"
     empty.mkdir()

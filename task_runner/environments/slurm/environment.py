@@ -31,6 +31,7 @@ from task_runner.lib.task_dir import TaskDir, create_exclusive, read_json
 TOOLS = ("sbatch", "squeue", "scancel")
 INSTALL = "install Slurm's client programs and the cluster's slurm.conf and munge key; on Debian: "
 INSTALL += "apt-get install slurm-client munge"
+START = "have slurmctld and munged started, and see that SLURM_CONF names slurm.conf"
 SCRIPT = os.path.abspath(f"{__file__}/../job.sh")
 BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from task_runner.lib.own import main; "
 BOOT += "main(*sys.argv[1:])"
@@ -104,7 +105,7 @@ class SlurmEnvironment(RemoteEnvironment):
             try:
                 answer = self._tools.run(argv)
             except UnreachableError as problem:
-                return Usability(False, str(problem), "have slurmctld and munged started")
+                return Usability(False, str(problem), START)
             if not answer.done:
                 return Usability(False, answer.complaint, "see that SLURM_CONF names slurm.conf")
             texts.append(answer.text)

@@ -47,8 +47,9 @@ class Tools:
                 umask=0o077,
             )
         except subprocess.TimeoutExpired as problem:
-            said = f"it does not answer within {self._patience:g} seconds"
-            raise UnreachableError(f"{argv[0]}: {said}") from problem
+            why = f"{argv[0]}: it does not answer within {self._patience:g} seconds"
+            said = complaint((problem.stderr or b"").decode(errors="replace"))
+            raise UnreachableError(f"{why}: {said}" if said else why) from problem
         except OSError as problem:
             raise UnreachableError(f"{argv[0]}: {problem.strerror}") from problem
         text, complaints = ran.stdout.decode(errors="replace"), ran.stderr.decode(errors="replace")
