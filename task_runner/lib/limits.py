@@ -120,10 +120,10 @@ def hold(pid: int, limits: Mapping[str, float], directory: TaskDir) -> str | Non
 
 def _group_of(directory: TaskDir) -> str | None:
     """Return the group that is, or would be, a task's: no two directories have the same one."""
-    base = _base()
+    if (base := _base()) is None:
+        return None
     stat = os.stat(directory.path)
-    name = f"{directory.task_id}-{stat.st_dev:x}-{stat.st_ino:x}"
-    return cgroup.path_of(base[0], name) if base else None
+    return cgroup.path_of(base[0], f"{directory.task_id}-{stat.st_dev:x}-{stat.st_ino:x}")
 
 
 def forget(directory: TaskDir, note: Callable[[str], None]) -> None:
