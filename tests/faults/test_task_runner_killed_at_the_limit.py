@@ -12,6 +12,7 @@ from task_runner.lib.fault_points import Step
 from task_runner.lib.output import MISSING
 from task_runner.lib.rest import KEPT
 from tests.fault_plans import Plans
+from tests.task_processes import is_running
 from tests.tasks import begin, finish, output_of, record_of, script
 from tests.waiting import wait_until
 
@@ -43,7 +44,7 @@ def test_while_the_machine_lives(
     plans.add(step, "SIGKILL", skip=skip)
     text = f"seq {LINES}; touch said; until [ -e go ]; do sleep 0.01; done"
     entry = begin(environment, script(text, maxOutput=LIMIT))
-    wait_until(lambda: plans.fired(step))
+    wait_until(lambda: plans.fired(step) and not is_running(record_of(entry)["process_id"]))
     environment.start_task(entry.task_id)  # whoever finds it goes on with it
     wait_until(lambda: record_of(entry).get("output_dropped") == MISSED)
     assert output_of(entry) == DATA[:LIMIT]
@@ -61,7 +62,7 @@ def test_at_the_end(environment: MultiprocessEnvironment, plans: Plans, step: St
     """The result is lost with it, the log is not."""
     plans.add(step, "SIGKILL")
     entry = begin(environment, script(f"seq {LINES}", maxOutput=LIMIT))
-    wait_until(lambda: plans.fired(step))
+    wait_until(lambda: plans.fired(step) and not is_running(record_of(entry)["process_id"]))
     seen = output_of(entry)
     environment.start_task(entry.task_id)
     wait_until(lambda: output_of(entry) == LOG)
