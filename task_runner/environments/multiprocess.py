@@ -11,6 +11,7 @@ All it knows is in the directories: a second process that opens the same one see
 import logging
 import os
 import signal
+import time
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -41,6 +42,9 @@ from task_runner.lib.task import Task
 from task_runner.lib.task_dir import TaskDir, create_exclusive
 
 log = logging.getLogger(__name__)
+
+PAUSE = 0.02
+"""Seconds until a removal is tried again."""
 
 
 class Entry(NamedTuple):
@@ -230,13 +234,23 @@ class MultiprocessEnvironment:
     def remove(self, directory: TaskDir) -> None:
         """See Environment."""
         _let_go(directory)
+        deadline = since_boot() + LAST_MOMENTS
+        while not self._remove(directory):
+            if since_boot() > deadline:
+                raise TaskActiveError(f"somebody is at work on {directory.task_id}; ask again")
+            time.sleep(PAUSE)
+
+    def _remove(self, directory: TaskDir) -> bool:
+        """Remove a task; False when somebody else removes it, or tidies up in it, just now."""
         with directory.keep_out() as alone:
             seen = observe(directory, lock_is_mine=alone).state
-            if not alone or not (seen.is_over or seen is State.CREATED):
+            if not (seen.is_over or (alone and seen is State.CREATED)):
                 raise TaskActiveError(f"{directory.task_id} is {seen}; stop it first")
-            remove_isolation(directory)
-            limits.forget(directory, log.warning)
-            self.work_dir.remove(directory)
+            if alone:
+                remove_isolation(directory)
+                limits.forget(directory, log.warning)
+                self.work_dir.remove(directory)
+        return alone
 
     def close(self) -> None:
         """Let go; every task goes on."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from task_runner.lib.errors import (
     TaskRunnerError,
 )
 from task_runner.lib.state import State
+from task_runner.lib.task_dir import TaskDir
 from tests.tasks import (
     begin,
     echo,
@@ -142,6 +144,16 @@ def test_a_task_can_be_removed_the_moment_it_is_over(environment: Environment) -
         entry = begin(environment, script(":"))
         wait_until_over(environment, entry.task_id)
         environment.unregister_task(entry.task_id)
+
+
+def test_a_removal_waits_for_who_tidies_up(environment: Environment) -> None:
+    entry = run(environment, script(":"))
+    with ThreadPoolExecutor(1) as threads:
+        with TaskDir(entry.work_dir, entry.task_id).keep_out():
+            removal = threads.submit(environment.unregister_task, entry.task_id)
+            assert not wait([removal], timeout=0.2).done
+        removal.result()
+    assert not os.path.exists(entry.work_dir)
 
 
 def test_what_a_task_made_read_only_is_removed_too(environment: Environment) -> None:
