@@ -77,13 +77,6 @@ class Environment(Protocol):
     def usability(self) -> Usability:
         """Find out whether it can be used here; may run programs, for some seconds at most."""
 
-    def ask_to_stop(self, directory: TaskDir) -> None:
-        """Note that a stop is wanted, then see to it, without waiting for the end.
-
-        A task that is over stays as it is; one that was not started never will be. Raises
-        StartError, UnreachableError.
-        """
-
     def judge(
         self, directory: TaskDir, state: State, outcome: Outcome, error: str | None
     ) -> Observation:
@@ -182,14 +175,15 @@ class RemoteEnvironment(ABC):
         The stop is noted already. Raises UnreachableError when it is to be tried again.
         """
 
-    def ask_to_stop(self, directory: TaskDir) -> None:
-        """See Environment."""
+    def note_stop(self, directory: TaskDir) -> None:
+        """Note that a stop is wanted, for all who look after the task; `cancel` sees to it. Quick.
+
+        A task that is over stays as it is; one that was not handed over never will be.
+        """
         if not observe(directory).state.is_over:
             note = {"at": timestamp(), "host": host()}
             create_exclusive(directory.stop, note, self.work_dir.aside(directory))
-            job = claim(directory, None, self.work_dir.aside(directory))
-            if job is not None:
-                self.cancel(directory, job)
+            claim(directory, None, self.work_dir.aside(directory))
 
     def judge(
         self, directory: TaskDir, state: State, outcome: Outcome, error: str | None

@@ -9,7 +9,7 @@ from typing import Any
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.clock import since_boot
-from task_runner.lib.errors import TaskActiveError, UnreachableError, ValidationError
+from task_runner.lib.errors import TaskActiveError, ValidationError
 from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, observe
 from task_runner.lib.policy import Policy
@@ -207,7 +207,7 @@ class TaskService:
         if not row.over:
             claimed = await self.index.claim(task_id)
             directory = self.directory(task_id)
-            await self._ask_to_stop(directory, row.asked.get("environment", LOCAL))
+            await self._watcher.ask_to_stop(task_id, row.asked.get("environment", LOCAL))
             seen = await in_thread(self._threads, observe, directory)
             if not seen.state.is_over and seen.state is not State.CREATED:
                 await self.index.change(task_id, seen)
@@ -215,16 +215,6 @@ class TaskService:
             if claimed:
                 await self._watcher.resume(task_id)
         return await self.view(task_id, 0 if row.over else STOP_PATIENCE)
-
-    async def _ask_to_stop(self, directory: TaskDir, environment: str) -> None:
-        """Ask for a stop; what cannot be reached now is asked again by those who watch."""
-        try:
-            await in_thread(
-                self._threads, lambda: self._environments.of(environment).ask_to_stop(directory)
-            )
-        except UnreachableError as problem:
-            log.warning("%s is yet to be stopped: %s", directory.task_id, problem)
-        self._watcher.hurry(environment)
 
     async def delete(self, task_id: str) -> None:
         """Remove a task that is over, with all its files.

@@ -431,6 +431,31 @@ def test_the_controller_is_down(node: SlurmNode, cluster: Cluster) -> None:
     assert node.ending(waits) == ("exited", "succeeded", 0)
 
 
+HANGING_SCANCEL = """#!/bin/sh
+until [ -e {mark} ]; do sleep 0.1; done
+exec {real} "$@"
+"""
+
+
+def test_a_stop_waits_for_no_program(tmp_path: Path, cluster: Cluster, node: SlurmNode) -> None:
+    real = cluster.tool("sh", "-c", "command -v scancel")
+    fake = tmp_path / "bin" / "scancel"
+    fake.parent.mkdir()
+    fake.write_text(HANGING_SCANCEL.format(real=real, mark=tmp_path / "mark"))
+    fake.chmod(0o755)
+    env = {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    env["TASK_RUNNER_ENVIRONMENTS"] = json.dumps({"slurm": {**CONFIG, "patience": 200}})
+    other = slurm_node(tmp_path / "other", cluster, **env)
+    try:
+        task = other.start().sh("trap 'echo clean; exit' TERM; " + LOOP)
+        other.has_said(task, "up")
+        assert stop(other, task)["state"] == "stopping"
+        (tmp_path / "mark").touch()
+        assert other.ending(task) == ("exited", "canceled", -1)
+    finally:
+        other.close()
+
+
 def test_a_stop_while_the_controller_is_down(node: SlurmNode, cluster: Cluster) -> None:
     waits = node.sh("echo ran", **HELD)
     node.job(waits)

@@ -94,6 +94,14 @@ class Elsewhere:
             self._is_watching = True
             self._jobs.spawn(self._watch())
 
+    def cancel(self, directory: TaskDir) -> None:
+        """Have a task stopped, as is noted already; programs that hang hold nobody else up."""
+        self._jobs.spawn(self._cancel_soon(directory))
+
+    async def _cancel_soon(self, directory: TaskDir) -> None:
+        await self._cancel(directory)
+        self.hurry()
+
     def hurry(self) -> None:
         """Look soon: something was done that is about to show."""
         self._pause = self._environment.pause[0]
@@ -191,7 +199,7 @@ class Elsewhere:
         moved = [(task, sightings[task]) for task in tasks if sightings[task] != task.sighting]
         await self._show(moved)
         for task in unheard:
-            self._jobs.spawn(self._cancel_again(task))
+            self._jobs.spawn(self._cancel(task.directory))
         for task in tasks:
             await self._log_failure(partial(self._act_on, task))
         fastest, slowest = self._environment.pause
@@ -224,14 +232,14 @@ class Elsewhere:
         for task, _ in moved:
             self._changes.tell(task.directory.task_id)
 
-    async def _cancel_again(self, task: _Task) -> None:
+    async def _cancel(self, directory: TaskDir) -> None:
+        """Pass a stop on to the job; who cannot be reached now is asked again at the next look."""
         try:
-            job = await in_thread(self._threads, owner, task.directory)
+            job = await in_thread(self._threads, owner, directory)
             if job is not None:
-                cancel = self._environment.cancel
-                await in_thread(self._threads, cancel, task.directory, job)
+                await in_thread(self._threads, self._environment.cancel, directory, job)
         except UnreachableError as problem:
-            log.warning("%s is yet to be stopped: %s", task.directory.task_id, problem)
+            log.warning("%s is yet to be stopped: %s", directory.task_id, problem)
 
     async def _act_on(self, task: _Task) -> None:
         """Judge a task that is over there and has had the time to bring its result here."""

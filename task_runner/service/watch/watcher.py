@@ -123,10 +123,15 @@ class Watcher:
             self._elsewhere.setdefault(name, watch)
         return self._elsewhere[name]
 
-    def hurry(self, environment: str) -> None:
-        """Look soon at what runs in an environment: something is about to show."""
-        if environment in self._elsewhere:
-            self._elsewhere[environment].hurry()
+    async def ask_to_stop(self, task_id: str, environment: str) -> None:
+        """Have a task stopped, without waiting for the end. Raises StartError."""
+        directory = self.directory(task_id)
+        if environment == LOCAL:
+            await in_thread(self._threads, self._environment.ask_to_stop, directory)
+            return
+        remote = await in_thread(self._threads, self._environments.remote, environment)
+        await in_thread(self._threads, remote.note_stop, directory)
+        (await self._in(environment)).cancel(directory)
 
     async def resume(self, task_id: str, environment: str | None = None) -> None:
         """Find out how far a task is, and go on from there."""
