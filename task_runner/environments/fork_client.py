@@ -73,7 +73,8 @@ class ForkClient:
                 continue
             if "error" not in answer:
                 return Launch(answer.get("started"), pidfd)
-            has_ended(pidfd, LAST_MOMENTS)  # until then it may hold the lock of the task
+            if answer["is_ending"]:  # until then it may hold the lock of the task
+                has_ended(pidfd, LAST_MOMENTS)
             os.close(pidfd)
             problem, is_temporary = str(answer["error"]), answer["errno"] in WANT
         failure = StartLaterError if is_temporary else StartError

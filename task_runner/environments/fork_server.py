@@ -42,7 +42,8 @@ def serve(control_fd: int, open_files: int, plans: str) -> None:
             reach(Step.FORK, request["path"])
             pid = os.fork()
         except OSError as problem:
-            _answer(reply, error=f"fork: {problem.strerror}", errno=problem.errno)
+            error = f"fork: {problem.strerror}"
+            _answer(reply, error=error, errno=problem.errno, is_ending=False)
             pid = -1
         if pid == 0:
             control.close()
@@ -94,12 +95,13 @@ def _become_task_runner(request: dict[str, str], reply: socket.socket) -> NoRetu
         if TaskRunner(directory).run(started) is None:
             _answer(reply, held=True)
     except ValueError as problem:  # a damaged file; who asked tells of it
-        _answer(reply, error=str(problem), errno=None)
+        _answer(reply, error=str(problem), errno=None, is_ending=True)
     except BaseException as problem:  # the end of the process: reported, to whoever still listens
         with suppress(OSError), open(directory.runner_log, "a") as log:
             log.write(traceback.format_exc())
         number = getattr(problem, "errno", None)
-        _answer(reply, error=f"{type(problem).__name__}: {problem}", errno=number)
+        error = f"{type(problem).__name__}: {problem}"
+        _answer(reply, error=error, errno=number, is_ending=True)
     finally:
         os._exit(0)
 
