@@ -97,7 +97,9 @@ class MultiprocessEnvironment:
 
         Raises TaskNotFoundError, StartError.
         """
-        os.close(self.launch(self._directory(task_id)).pidfd)
+        directory = self._directory(task_id)
+        os.close(self.launch(directory).pidfd)
+        self.work_dir.sync_start(directory)
         return self.get_task_data(task_id)
 
     def stop_task(self, task_id: str) -> Entry:

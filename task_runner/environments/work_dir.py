@@ -138,6 +138,16 @@ class WorkDir:
         for path in (directory.task, directory.path, os.path.dirname(directory.path)):
             sync_file(path)
 
+    def sync_start(self, directory: TaskDir) -> None:
+        """Have a power cut not forget that a task has begun, which would begin again then."""
+        try:
+            reach(Step.SYNC_START, directory.path)
+            sync_file(directory.path)
+        except FileNotFoundError:
+            log.debug("%s was deleted already", directory.task_id)
+        except OSError as problem:  # it runs all the same
+            log.warning("the start of %s is not on the disk: %s", directory.task_id, problem)
+
     def remove(self, directory: TaskDir) -> None:
         """Remove a task and all its files; it disappears whole. Raises FileNotFoundError."""
         grave = self.aside(directory)

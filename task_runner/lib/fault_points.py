@@ -39,6 +39,7 @@ class Step(StrEnum):
     SYNC = "sync"
     LAUNCH = "launch"
     NOTE_START = "note-start"
+    SYNC_START = "sync-start"
     ANSWER = "answer"
     # Fork server.
     FORK = "fork"

@@ -21,10 +21,14 @@ LONG = f"[ -e {CUT} ] || sleep 1000; exit 7"
 def accept(node: Node, end: str) -> str:
     """Submit a task, and note for good that it was accepted."""
     task = node.sh(SCRIPT + end)
-    with ACCEPTED.open("a") as file:
-        print(task, file=file, flush=True)
-        os.fsync(file.fileno())
+    note(task)
     return task
+
+
+def note(*tasks: str) -> None:
+    with ACCEPTED.open("a") as file:
+        print(*tasks, sep="\n", file=file, flush=True)
+        os.fsync(file.fileno())
 
 
 def before(node: Node) -> None:
@@ -37,6 +41,14 @@ def before(node: Node) -> None:
     for _ in range(SLOTS):
         accept(node, LONG)
     wait_until(CUT.exists)  # which it will not see
+
+
+def begun(node: Node) -> None:
+    """Have tasks that have just begun, after which nothing was written to the disk."""
+    tasks = [node.sh(SCRIPT + LONG) for _ in range(SLOTS)]
+    wait_until(lambda: RAN.exists() and len(RAN.read_text().split()) == SLOTS)
+    note(*tasks)
+    wait_until(CUT.exists)
 
 
 def after(node: Node) -> None:
@@ -52,4 +64,4 @@ def after(node: Node) -> None:
 
 if __name__ == "__main__":
     with running_node(DISK / "work", TASK_RUNNER_MAX_RUNNING=str(SLOTS)) as node:
-        {"before": before, "after": after}[sys.argv[1]](node)
+        {"before": before, "begun": begun, "after": after}[sys.argv[1]](node)

@@ -35,19 +35,26 @@ def ended(scratch: Path) -> str:
     return (scratch / "output").read_text() if (scratch / "status").exists() else ""
 
 
+OVER, LOST = ("exited", "failed", 7), ("lost", "unknown", None)
+
+
 @pytest.mark.timeout(240)
-def test_what_was_accepted_survives(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("when", "endings"),
+    [("before", [*[OVER] * SLOTS, *[LOST] * SLOTS, *[OVER] * SLOTS]), ("begun", [LOST] * SLOTS)],
+)
+def test_what_was_accepted_survives(
+    tmp_path: Path, when: str, endings: list[tuple[str, str, int | None]]
+) -> None:
     """What was over has its result, what ran is lost, what waited runs: each of them once."""
     accepted, ran, cut = (tmp_path / path.name for path in (ACCEPTED, RAN, CUT))
-    with running_guest(script("before", "mkfs.ext4 -q /dev/ubdb"), tmp_path):
-        wait_until(lambda: len(lines_of(accepted)) == 3 * SLOTS or ended(tmp_path), 90)
+    with running_guest(script(when, "mkfs.ext4 -q /dev/ubdb"), tmp_path):
+        wait_until(lambda: len(lines_of(accepted)) == len(endings) or ended(tmp_path), 90)
     assert not ended(tmp_path)
     cut.touch()
     with running_guest(script("after"), tmp_path) as guest:
         status, said = guest.wait(timeout=90)
     assert status == 0, said
     views = json.loads(said)
-    over, lost = ("exited", "failed", 7), ("lost", "unknown", None)
-    endings = [(view["state"], view["outcome"], view["exitCode"]) for view in views]
-    assert endings == [over] * SLOTS + [lost] * SLOTS + [over] * SLOTS
+    assert [(view["state"], view["outcome"], view["exitCode"]) for view in views] == endings
     assert sorted(lines_of(ran)) == sorted(lines_of(accepted))

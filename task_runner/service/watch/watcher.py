@@ -113,6 +113,7 @@ class Watcher:
         await self._index.change(task_id, seen)
         self._changes.tell(task_id)
         self._watch(task_id, launch.pidfd)
+        await in_thread(self._threads, self._environment.work_dir.sync_start, directory)
         return seen.state
 
     async def _in(self, name: str) -> Elsewhere:
