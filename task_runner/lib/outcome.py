@@ -88,8 +88,12 @@ def _own_ending(wait_status: int | None, report: Mapping[str, Any]) -> Result:
 
 
 def _killed_by(number: int) -> Result:
+    return Result(Outcome.CRASHED, 128 + number, signal=signal_name(number))
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal."""
     try:
-        name = signal.Signals(number).name
+        return signal.Signals(number).name
     except ValueError:  # a real-time signal
-        name = f"SIG{number}"
-    return Result(Outcome.CRASHED, 128 + number, signal=name)
+        return f"SIG{number}"

@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from task_runner.lib import process
 from task_runner.lib.clock import since_boot
 from task_runner.lib.handle import claim
+from task_runner.lib.outcome import signal_name
 from task_runner.lib.output import make_fifo
 from task_runner.lib.runner import FOREVER, TaskRunner
 from task_runner.lib.task_dir import PREFIX, TaskDir
@@ -72,7 +73,7 @@ def _restarted(run: Callable[[], object], held: Sequence[int]) -> int:
         code = _exit_code(pid)
         if code >= 0:
             return code
-        print(f"TaskRunner was killed: {signal.Signals(-code).name}", file=sys.stderr, flush=True)
+        print(f"TaskRunner was killed: {signal_name(-code)}", file=sys.stderr, flush=True)
     return 1
 
 

@@ -275,9 +275,9 @@ def has_another_runner(node: Node, task: str, pid: int) -> bool:
 def test_a_killed_task_runner_is_replaced(node: SlurmNode) -> None:
     task = node.sh("i=0; until [ -e go ]; do echo $((i+=1)); sleep 0.05; done; echo over")
     node.has_said(task, "1")
-    for _ in range(2):
+    for number in (signal.SIGKILL, signal.SIGRTMIN + 1):
         runner = node.status_file(task)["process_id"]
-        os.kill(runner, signal.SIGKILL)
+        os.kill(runner, number)
         wait_until(functools.partial(has_another_runner, node, task, runner))
     (node.directory(task) / "files/go").touch()
     # Nobody but its parent is told how a process ended.
