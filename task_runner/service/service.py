@@ -238,7 +238,7 @@ class TaskService:
         except FileNotFoundError:  # somebody else was faster, or died halfway
             log.info("the directory of %s is gone already", task_id)
         reach(Step.FORGET, directory.path)
-        await self.index.remove(task_id)
+        await self.index.remove(task_id, row and row.created_at)
         self.changes.tell(task_id)
 
     async def open_log(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -74,17 +75,15 @@ class Submission:
         try:
             directory, asked = await in_thread(self._threads, self._accept, fields)
         except TaskExistsError:
-            directory, asked = await self._stored_like(self._task_of(fields))
+            directory, asked = await in_thread(self._threads, self._stored_again, fields)
             is_ours = await self._add(asked)  # when who made the directory did not live to
         else:
             is_ours = await self._add_new(directory, asked)
-        return await self._answer(directory, asked["environment"], is_ours=is_ours)
+        return await self._answer(directory, asked, is_ours=is_ours)
 
     async def check(self, fields: dict[str, Any]) -> None:
         """Check a task like `submit`, and do nothing. Raises the same errors."""
-        task = await in_thread(self._threads, self._checked, fields)
-        if task.task_id is not None and await self._index.get(task.task_id):
-            await self._stored_like(task)
+        await in_thread(self._threads, self._check, fields)
 
     async def rerun(self, task_id: str, changes: Mapping[str, Any]) -> tuple[str, str]:
         """Submit a task once more, with what `changes` says; see `fields_of_rerun`.
@@ -108,6 +107,11 @@ class Submission:
         """Check a task, which for a long script takes a while, and make its directory."""
         return self._work_dir.create(self._checked(fields), max_output=self._settings.max_output)
 
+    def _check(self, fields: dict[str, Any]) -> None:
+        task = self._checked(fields)
+        if task.task_id is not None and os.path.exists(self._directory(task.task_id).path):
+            self._stored_like(task)
+
     def _checked(self, fields: dict[str, Any]) -> Task:
         task = self._task_of(fields)
         self._environments.admit(task)
@@ -122,15 +126,23 @@ class Submission:
         environment = {"environment": self._settings.environment}
         return task_from_dict({**environment, **given}, self._work_dir.policy)
 
-    async def _stored_like(self, task: Task) -> tuple[TaskDir, dict[str, Any]]:
-        """Return directory and record of a task submitted again. Raises TaskExistsError."""
+    def _stored_again(self, fields: dict[str, Any]) -> tuple[TaskDir, dict[str, Any]]:
+        return self._stored_like(self._task_of(fields))
+
+    def _stored_like(self, task: Task) -> tuple[TaskDir, dict[str, Any]]:
+        """Return directory and record of a task submitted again.
+
+        Raises TaskExistsError when another one has its identifier, StartLaterError when that is
+        free again.
+        """
         directory = self._directory(str(task.task_id))
-        stored = None
         with suppress(ValueError):  # damaged, and so another one
-            stored = await in_thread(self._threads, read_json, directory.task)
-        if stored is None or task_from_record(stored) != task:
-            raise TaskExistsError(f"there is another task {task.task_id!r} already")
-        return directory, stored
+            stored = read_json(directory.task)
+            if stored is not None and task_from_record(stored) == task:
+                return directory, stored
+        if not os.path.exists(directory.path):
+            raise _not_now(directory.task_id)
+        raise TaskExistsError(f"there is another task {task.task_id!r} already")
 
     async def _add(self, asked: dict[str, Any]) -> bool:
         """Enter a task into the index; say whether it is for this submission to start."""
@@ -144,43 +156,43 @@ class Submission:
             raise
 
     async def _answer(
-        self, directory: TaskDir, environment: str, *, is_ours: bool
+        self, directory: TaskDir, asked: dict[str, Any], *, is_ours: bool
     ) -> tuple[str, str]:
         """Return identifier and state of an accepted task, once nothing can undo that."""
         # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
         synced = asyncio.ensure_future(patiently(self._threads, self._work_dir.sync, directory))
         synced.add_done_callback(lambda done: done.cancelled() or done.exception())
         if is_ours:
-            state = await self._start(directory, environment)
+            state = await self._start(directory, asked)
         else:
             state = await self._decided(directory.task_id)
         await synced
         reach(Step.ANSWER, directory.path)
         return directory.task_id, state
 
-    async def _start(self, directory: TaskDir, environment: str) -> State:
+    async def _start(self, directory: TaskDir, asked: dict[str, Any]) -> State:
         """Start a new task, or take it back; what can be done neither way waits."""
         try:
-            return await self._watcher.start(directory.task_id, environment)
+            return await self._watcher.start(directory.task_id, asked["environment"])
         except StartLaterError:
             self.capacity.refused["start"] += 1
-            if await self._take_back(directory):
+            if await self._take_back(directory, asked):
                 raise
         except FileNotFoundError as problem:  # another submission of it has taken it back
-            await self._index.remove(directory.task_id)
+            await self._index.remove(directory.task_id, asked["createdAt"])
             raise _not_now(directory.task_id) from problem
         except (OSError, sqlite3.Error):  # Recovery goes on with it
             log.exception("%s is accepted, and cannot be started yet", directory.task_id)
         return State.CREATED
 
-    async def _take_back(self, directory: TaskDir) -> bool:
+    async def _take_back(self, directory: TaskDir, asked: dict[str, Any]) -> bool:
         """Remove a task that is not started; False when it cannot be, and so is to run."""
         try:
             await in_thread(self._threads, self._environments.local.remove, directory)
         except (TaskActiveError, UnreachableError, OSError, ValueError) as problem:
             log.warning("%s cannot be started yet, it waits: %s", directory.task_id, problem)
             return False
-        await self._index.remove(directory.task_id)
+        await self._index.remove(directory.task_id, asked["createdAt"])
         self._changes.tell(directory.task_id)
         return True
 

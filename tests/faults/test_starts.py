@@ -1,6 +1,7 @@
 """Starts that go wrong: each task runs once or not at all, and says why."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from task_runner.lib.errors import StartError, ValidationError
 from task_runner.lib.fault_points import Step
 from task_runner.lib.task_dir import TaskDir
 from tests.conftest import ROOT
-from tests.faults.site import Site
+from tests.faults.site import Site, site_in
 from tests.node import Node, running_node
 from tests.tasks import echo, ending, program, record_of, run
 
@@ -86,6 +87,30 @@ def test_a_client_that_gave_up_and_retries_gets_the_same_task(site: Site) -> Non
     site.ask("POST", "/v1/tasks", 201, json=sleeper(site, "hung-up"))
     assert site.accounted("hung-up")["outcome"] == "succeeded"
     assert site.times_run("hung-up") == 1
+
+
+def test_a_task_whose_directory_was_removed_can_be_submitted_anew(site: Site) -> None:
+    site.submit("anew", "exit 3")
+    assert site.accounted("anew")["exitCode"] == 3
+    shutil.rmtree(site.node.directory("anew"))
+    other = {"taskId": "anew", "machine": "echo", "parameters": "ECHO a"}
+    assert site.ask("POST", "/v1/tasks?check=true", 200, json=other)["valid"]
+    site.submit("anew", "exit 4")
+    assert site.accounted("anew")["exitCode"] == 4
+
+
+def test_a_task_can_be_submitted_anew_while_it_is_deleted(tmp_path: Path) -> None:
+    """Its directory is gone, and the index is yet to be told."""
+    with site_in(tmp_path, "--workers", "2") as site, ThreadPoolExecutor(1) as threads:
+        site.submit("anew", "exit 3")
+        site.accounted("anew")
+        site.plan(Step.FORGET, "SIGSTOP", "anew")
+        deleted = threads.submit(site.node.http.delete, "/v1/tasks/anew")
+        worker = site.stopped_at(Step.FORGET, "anew")
+        site.submit("anew", "exit 4")
+        os.kill(worker, signal.SIGCONT)
+        assert deleted.result().status_code == 200
+        assert site.accounted("anew")["exitCode"] == 4
 
 
 def sleeper(site: Site, task_id: str) -> dict[str, object]:

@@ -132,6 +132,27 @@ def test_a_task_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     run(test())
 
 
+def test_a_younger_task_takes_the_place_of_one_with_its_identifier(tmp_path: Path) -> None:
+    """Its directory took that of the older one, of which somebody may still have to say so."""
+    older, younger = (asked("a", createdAt=f"2026-11-24T09:00:0{n}.000000+00:00") for n in (1, 2))
+
+    async def test() -> None:
+        with opened(tmp_path / "index") as index:
+            await index.add(older, EXITED)
+            assert await index.add(younger, CREATED)
+            await index.remove("a", older["createdAt"])
+            assert not await index.add(older, EXITED)
+            row = await index.get("a")
+            assert row is not None
+            assert (row.asked, row.state, row.over) == (younger, "created", False)
+            states = [state for _, state, _, _ in await events_of(index)]
+            assert states == ["exited", "deleted", "created"]
+            await index.remove("a", younger["createdAt"])
+            assert await index.get("a") is None
+
+    run(test())
+
+
 def test_a_task_that_was_found_is_added_as_it_is(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index", max_running=1) as index:

@@ -36,19 +36,22 @@ class Index:
     async def add(self, asked: Mapping[str, Any], seen: Observation) -> bool:
         """Add a task; say whether it is for this worker to start or to watch.
 
-        A waiting task is claimed when a slot is free. One that is there already stays as it is.
+        A waiting task is claimed when a slot is free. One that is there already stays as it is; an
+        older one of the same identifier is forgotten, as its directory is that of this one now.
         """
 
         def operation(connection: sqlite3.Connection) -> bool:
+            names = {"task_id": asked["taskId"], "created_at": asked["createdAt"]}
+            connection.execute(SQL["remove_former"], names)
             waits = seen.state is State.CREATED and not self._free_slots(connection)
             mine = not seen.state.is_over and not waits
             row = {
                 **_observed(asked["taskId"], seen),
+                **names,
                 "over": seen.state.is_over,
                 "owner": self._owner if mine else None,
                 "priority": asked.get("priority", 0),
                 "machine": asked["machine"],
-                "created_at": asked["createdAt"],
                 "asked": json.dumps({k: v for k, v in asked.items() if k not in SECRET}),
             }
             cursor = connection.execute(SQL["add"], row)
@@ -133,10 +136,11 @@ class Index:
 
         return await self._database.write(operation)
 
-    async def remove(self, task_id: str) -> None:
-        """Forget a task."""
+    async def remove(self, task_id: str, created_at: str | None = None) -> None:
+        """Forget a task; with `created_at` not another one that has its identifier by now."""
+        names = {"task_id": task_id, "created_at": created_at}
         await self._database.write(
-            lambda connection: connection.execute(SQL["remove"], (task_id,)).rowcount
+            lambda connection: connection.execute(SQL["remove"], names).rowcount
         )
 
     async def get(self, task_id: str) -> Row | None:

@@ -69,6 +69,10 @@ CREATE TRIGGER task_removed AFTER DELETE ON tasks BEGIN
     INSERT INTO events (task_id, state) VALUES (OLD.task_id, 'deleted');
 END
 
+-- name: remove_former
+-- Of two tasks with one identifier the directory of the older is gone.
+DELETE FROM tasks WHERE task_id = :task_id AND created_at < :created_at;
+
 -- name: add
 INSERT INTO tasks (task_id, state, over, owner, priority, machine, created_at, asked, record,
                    outcome, exit_code, finished_at)
@@ -99,7 +103,7 @@ WHERE task_id = :task_id AND (over = 0 OR state = 'lost') AND state != 'exited';
 UPDATE tasks SET place = ? WHERE task_id = ?;
 
 -- name: remove
-DELETE FROM tasks WHERE task_id = ?;
+DELETE FROM tasks WHERE task_id = :task_id AND created_at = coalesce(:created_at, created_at);
 
 -- name: claim
 UPDATE tasks SET owner = :owner WHERE task_id = :task_id AND owner IS NULL AND over = 0;
