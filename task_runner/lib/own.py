@@ -60,6 +60,7 @@ def _restarted(run: Callable[[], object], held: Sequence[int]) -> int:
     the descriptors `held` open all the time, and `run` has not.
     """
     process.become_subreaper()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would tell of no end: wait(2)
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGCHLD))
     for _ in range(STARTS):
         pid = os.fork()

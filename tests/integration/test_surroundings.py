@@ -13,7 +13,8 @@ import pytest
 
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.task import task_from_dict
-from tests.tasks import begin, left_in, output_of, program, record_of, run, script, stop
+from tests.conftest import ROOT
+from tests.tasks import begin, ending, left_in, output_of, program, record_of, run, script, stop
 from tests.waiting import wait_until
 
 Environment = MultiprocessEnvironment
@@ -133,6 +134,17 @@ environment.close()
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("succeeded 0\n", "")
+
+
+def test_a_job_ends_with_its_task_although_its_starter_had_ignored_sigchld(
+    environment: Environment,
+) -> None:
+    entry = environment.register_task(script("exit 3"))
+    ignore = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+    code = f"{ignore} os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    job = ["-S", "-m", "task_runner.lib.own", entry.work_dir, "job"]
+    subprocess.run([sys.executable, "-c", code, *job], cwd=ROOT, check=True, timeout=60)
+    assert ending(environment.get_task_data(entry.task_id)) == ("failed", 3)
 
 
 def test_files_in_the_current_directory_are_kept(environment: Environment) -> None:
