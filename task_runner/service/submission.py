@@ -218,4 +218,4 @@ def _is_being_started(row: Row) -> bool:
 
 
 def _not_now(task_id: str) -> StartLaterError:
-    return StartLaterError(f"{task_id} was just submitted, and could not be started; ask again")
+    return StartLaterError(f"another request submitted {task_id} and has not started it; ask again")
