@@ -96,14 +96,14 @@ class Elsewhere:
 
     def cancel(self, directory: TaskDir) -> None:
         """Have a task stopped, as is noted already; programs that hang hold nobody else up."""
-        self._jobs.spawn(self._cancel_soon(directory))
+        self._jobs.spawn(self._cancel_and_look(directory))
 
-    async def _cancel_soon(self, directory: TaskDir) -> None:
+    async def _cancel_and_look(self, directory: TaskDir) -> None:
         await self._cancel(directory)
-        self.hurry()
+        self._look_soon()
 
-    def hurry(self) -> None:
-        """Look soon: something was done that is about to show."""
+    def _look_soon(self) -> None:
+        """Have a look before its time: something was done that is about to show."""
         self._pause = self._environment.pause[0]
         self._look_at = min(self._look_at, time.monotonic() + self._pause)
         self._hurry.set()
@@ -142,7 +142,7 @@ class Elsewhere:
                 if not launched:
                     await self._judge(task, State.EXITED, Outcome.CANCELED, None)
                 task.handed_over = launched
-                self.hurry()
+                self._look_soon()
                 return
 
     async def _sleep(self, seconds: float) -> None:
