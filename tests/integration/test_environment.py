@@ -148,8 +148,10 @@ def test_a_task_can_be_removed_the_moment_it_is_over(environment: Environment) -
 
 def test_a_removal_waits_for_who_tidies_up(environment: Environment) -> None:
     entry = run(environment, script(":"))
+    directory = TaskDir(entry.work_dir, entry.task_id)
+    wait_until(lambda: directory.lock_holder() is None)  # TaskRunner has had its last moments
     with ThreadPoolExecutor(1) as threads:
-        with TaskDir(entry.work_dir, entry.task_id).keep_out():
+        with directory.keep_out():
             removal = threads.submit(environment.unregister_task, entry.task_id)
             assert not wait([removal], timeout=0.2).done
         removal.result()
