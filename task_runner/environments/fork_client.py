@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import resource
-import select
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 from task_runner.lib import fault_points
 from task_runner.lib.errors import SHORTAGES, StartError, StartLaterError
-from task_runner.lib.process import short_environment
+from task_runner.lib.process import has_ended, short_environment
 from task_runner.lib.task_dir import TaskDir
 
 OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -134,10 +133,3 @@ class ForkClient:
         """End the fork server. What it has started goes on."""
         with self._lock:
             self._drop()
-
-
-def has_ended(pidfd: int, timeout: float | None) -> bool:
-    """Wait for the end of a process; not with select(2), which knows 1024 descriptors."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(None if timeout is None else timeout * 1000))

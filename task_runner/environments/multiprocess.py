@@ -22,7 +22,7 @@ from task_runner.environments.base import (
     remove_isolation,
     verdict,
 )
-from task_runner.environments.fork_client import LAST_MOMENTS, ForkClient, Launch, has_ended
+from task_runner.environments.fork_client import LAST_MOMENTS, ForkClient, Launch
 from task_runner.environments.work_dir import WorkDir
 from task_runner.lib import limits
 from task_runner.lib.clock import since_boot, timestamp
@@ -36,7 +36,7 @@ from task_runner.lib.fault_points import Step, reach
 from task_runner.lib.observe import Observation, machine_alive, observe
 from task_runner.lib.outcome import Outcome
 from task_runner.lib.policy import NOTHING, Policy
-from task_runner.lib.process import host
+from task_runner.lib.process import has_ended, host
 from task_runner.lib.state import State
 from task_runner.lib.task import Task
 from task_runner.lib.task_dir import TaskDir, create_exclusive

@@ -7,7 +7,6 @@ what is to be done to the container is asked of podman.
 """
 
 import os
-import select
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
@@ -83,7 +82,7 @@ class ContainerGuard:
         """See Guarded."""
         if not self._over and self._inside is None:
             self._find()
-        if not self._over and self._inside is not None and _has_ended(self._inside.pidfd):
+        if not self._over and self._inside is not None and process.has_ended(self._inside.pidfd, 0):
             self._over = True
             # At once: the control group goes with the container.
             group = self._inside.memory_group
@@ -235,12 +234,6 @@ class ContainerGuard:
             for path in (order_of(self._directory), report_of(self._directory)):
                 with suppress(FileNotFoundError):
                     os.unlink(path)
-
-
-def _has_ended(pidfd: int) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _identity_of(pid: int) -> Identity | None:

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import os
 import pwd
+import select
 import signal
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -181,6 +182,16 @@ def send_signal(process: Identity, number: int) -> bool:
     finally:
         os.close(pidfd)
     return True
+
+
+def has_ended(pidfd: int, timeout: float | None) -> bool:
+    """Say whether a process has ended, after `timeout` seconds at most; None waits until it has.
+
+    Not with select(2), which knows 1024 descriptors.
+    """
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else timeout * 1000))
 
 
 @functools.cache
