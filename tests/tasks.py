@@ -49,6 +49,11 @@ def finish(environment: MultiprocessEnvironment, entry: Entry) -> Entry:
     return entry
 
 
+def wait_until_tidy(entry: Entry) -> None:
+    """Wait until no FIFO is left: the result is there before that is done."""
+    wait_until(lambda: not list(Path(entry.work_dir).glob("*.fifo")))
+
+
 def ending(entry: Entry) -> tuple[str, int | None]:
     """Return outcome and exit code, as the status file has them."""
     assert entry.state is State.EXITED

@@ -13,7 +13,18 @@ from task_runner.lib.clock import since_boot
 from task_runner.lib.state import State
 from task_runner.lib.task_dir import create_exclusive, write_atomic
 from tests.task_processes import is_running, processes_of
-from tests.tasks import begin, echo, ending, finish, left_in, output_of, record_of, script, stop
+from tests.tasks import (
+    begin,
+    echo,
+    ending,
+    finish,
+    left_in,
+    output_of,
+    record_of,
+    script,
+    stop,
+    wait_until_tidy,
+)
 from tests.waiting import wait_until
 
 Environment = MultiprocessEnvironment
@@ -60,7 +71,7 @@ def test_no_line_is_lost_or_doubled(environment: Environment) -> None:
     assert output_of(entry) == b"".join(b"%d\n" % n for n in range(1, 60001))
     assert ending(entry) == ("unknown", None)
     assert record_of(entry)["output_size"] == len(output_of(entry))
-    assert not {"output.fifo", "status.fifo"} & set(os.listdir(entry.work_dir))
+    wait_until_tidy(entry)
 
 
 def test_what_it_wrote_while_nobody_looked_is_kept(environment: Environment) -> None:

@@ -1,5 +1,4 @@
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,17 @@ import pytest
 from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.task import Task
 from tests.task_processes import processes_of
-from tests.tasks import echo, ending, left_in, output_of, program, record_of, run, script
+from tests.tasks import (
+    echo,
+    ending,
+    left_in,
+    output_of,
+    program,
+    record_of,
+    run,
+    script,
+    wait_until_tidy,
+)
 from tests.waiting import wait_until
 
 Environment = MultiprocessEnvironment
@@ -52,7 +61,7 @@ def test_the_result_tells_all_of_a_success(environment: Environment) -> None:
     assert (record["return_code"], record["signal"], record["error"]) == (0, None, None)
     assert record["output_size"] == len(b"hello\n") == len(output_of(entry))
     assert record["usage"]["max_rss_bytes"] > 1_000_000
-    assert not {"output.fifo", "status.fifo"} & set(os.listdir(entry.work_dir))
+    wait_until_tidy(entry)
 
 
 def test_a_crash_names_its_signal(environment: Environment) -> None:

@@ -10,7 +10,7 @@ from task_runner.environments.multiprocess import MultiprocessEnvironment
 from task_runner.lib.output import MARK, MISSING
 from task_runner.lib.rest import KEPT
 from tests.node import ROOT, Node
-from tests.tasks import begin, ending, finish, output_of, record_of, run, script
+from tests.tasks import begin, ending, finish, output_of, record_of, run, script, wait_until_tidy
 from tests.waiting import wait_until
 
 SCRIPT = "echo out; echo err >&2; echo more > /dev/stderr; exit 3"
@@ -27,7 +27,7 @@ def test_two_logs(environment: MultiprocessEnvironment) -> None:
     assert (record["output_size"], record["stderr_size"]) == (4, 9)
     marks = list(MARK.iter_unpack(Path(entry.work_dir, "stderr.idx").read_bytes()))
     assert marks[0][0] == 0
-    assert list(Path(entry.work_dir).glob("*.fifo")) == []
+    wait_until_tidy(entry)
 
 
 def test_one_log_by_default(environment: MultiprocessEnvironment) -> None:
