@@ -88,6 +88,7 @@ class MultiprocessEnvironment:
             raise TaskRunnerError("this environment keeps every task in its work directory")
         directory, _ = self.work_dir.create(task, os.path.abspath(path) if path else None)
         self.work_dir.sync(directory)
+        self.work_dir.sync_names(directory)
         if path is not None:
             self._elsewhere[directory.task_id] = directory
         return self.get_task_data(directory.task_id)
@@ -99,7 +100,7 @@ class MultiprocessEnvironment:
         """
         directory = self._directory(task_id)
         os.close(self.launch(directory).pidfd)
-        self.work_dir.sync_start(directory)
+        self.work_dir.sync_names(directory)
         return self.get_task_data(task_id)
 
     def stop_task(self, task_id: str) -> Entry:

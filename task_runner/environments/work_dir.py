@@ -133,20 +133,19 @@ class WorkDir:
         return True
 
     def sync(self, directory: TaskDir) -> None:
-        """Make a new task survive a power cut."""
+        """Make a new task survive a power cut, together with `sync_names`."""
         reach(Step.SYNC, directory.path)
-        for path in (directory.task, directory.path, os.path.dirname(directory.path)):
-            sync_file(path)
+        sync_file(directory.task)
+        sync_file(os.path.dirname(directory.path))
 
-    def sync_start(self, directory: TaskDir) -> None:
-        """Have a power cut not forget that a task has begun, which would begin again then."""
-        try:
-            reach(Step.SYNC_START, directory.path)
+    def sync_names(self, directory: TaskDir) -> None:
+        """Make the files of a task survive a power cut; with the status file, that it has begun.
+
+        Else it would begin again.
+        """
+        reach(Step.SYNC_NAMES, directory.path)
+        with suppress(FileNotFoundError):  # the task may have removed all of it
             sync_file(directory.path)
-        except FileNotFoundError:
-            log.debug("%s was deleted already", directory.task_id)
-        except OSError as problem:  # it runs all the same
-            log.warning("the start of %s is not on the disk: %s", directory.task_id, problem)
 
     def remove(self, directory: TaskDir) -> None:
         """Remove a task and all its files; it disappears whole. Raises FileNotFoundError."""

@@ -37,9 +37,9 @@ class Step(StrEnum):
     PUBLISH = "publish"
     COMMIT = "commit"  # any transaction of the index
     SYNC = "sync"
+    SYNC_NAMES = "sync-names"
     LAUNCH = "launch"
     NOTE_START = "note-start"
-    SYNC_START = "sync-start"
     ANSWER = "answer"
     # Fork server.
     FORK = "fork"

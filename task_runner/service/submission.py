@@ -159,7 +159,8 @@ class Submission:
         self, directory: TaskDir, asked: dict[str, Any], *, is_ours: bool
     ) -> tuple[str, str]:
         """Return identifier and state of an accepted task, once nothing can undo that."""
-        # A sync mostly waits, so the task starts meanwhile; the answer waits for both.
+        # A sync mostly waits, so the task starts meanwhile; the answer waits for both, and for a
+        # second one, which makes the start last too.
         synced = asyncio.ensure_future(patiently(self._threads, self._work_dir.sync, directory))
         synced.add_done_callback(lambda done: done.cancelled() or done.exception())
         if is_ours:
@@ -167,6 +168,7 @@ class Submission:
         else:
             state = await self._decided(directory.task_id)
         await synced
+        await patiently(self._threads, self._work_dir.sync_names, directory)
         reach(Step.ANSWER, directory.path)
         return directory.task_id, state
 

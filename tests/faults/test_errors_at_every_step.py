@@ -46,7 +46,9 @@ def test_once(site: Site, step: Step, fault: str) -> None:
         site.delete(task_id)
 
 
-@pytest.mark.parametrize("step", [Step.DRAFT, Step.WRITE, Step.PUBLISH, Step.COMMIT, Step.SYNC])
+@pytest.mark.parametrize(
+    "step", [Step.DRAFT, Step.WRITE, Step.PUBLISH, Step.COMMIT, Step.SYNC, Step.SYNC_NAMES]
+)
 @pytest.mark.parametrize("fault", ["ENOSPC", "EIO"])
 def test_a_submission_that_fails_is_refused_with_a_reason(
     site: Site, step: Step, fault: str

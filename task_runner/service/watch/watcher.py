@@ -113,7 +113,6 @@ class Watcher:
         await self._index.change(task_id, seen)
         self._changes.tell(task_id)
         self._watch(task_id, launch.pidfd)
-        await in_thread(self._threads, self._environment.work_dir.sync_start, directory)
         return seen.state
 
     async def _in(self, name: str) -> Elsewhere:
@@ -175,6 +174,7 @@ class Watcher:
             await self._judge(directory, State.LOST, Outcome.UNKNOWN, REMOVED)
         elif seen.state is State.CREATED:
             await self.start(directory.task_id)
+            await in_thread(self._threads, self._environment.work_dir.sync_names, directory)
         elif seen.state is State.EXITED:
             await self._finish(directory, seen)
         else:
