@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import os
+import queue
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from task_runner.lib.task import task_from_dict
 from task_runner.lib.task_dir import TaskDir, write_atomic
 from task_runner.service.index.changes import Changes
 from task_runner.service.index.index import Index
-from task_runner.service.watch.elsewhere import Elsewhere
+from task_runner.service.watch.elsewhere import THREADS, Elsewhere
 from tests.waiting import wait_until
 
 PATIENCE = 60
@@ -32,6 +34,8 @@ class Somewhere(RemoteEnvironment):
         super().__init__(work_dir, {})
         self.refuses: list[OSError] = []
         self.looks = 0
+        self.cancels: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.answers = threading.Event()
 
     def usability(self) -> Usability:
         return Usability(usable=True)
@@ -46,7 +50,9 @@ class Somewhere(RemoteEnvironment):
         return {directory.task_id: Sighting(Place.ENDED) for directory in directories}
 
     def cancel(self, directory: TaskDir, job: str) -> None:
-        raise NotImplementedError
+        del directory
+        self.cancels.put(job)
+        self.answers.wait(PATIENCE)
 
 
 class Site:
@@ -75,6 +81,9 @@ class Site:
         status = self.path / f"task-{task_id}/{task_id}.result"
         status.symlink_to(status)  # ELOOP, for whoever follows it
 
+    async def asked_to_stop(self) -> str:
+        return await asyncio.to_thread(self.environment.cancels.get, timeout=PATIENCE)
+
     async def ends(self, task_id: str) -> None:
         async with asyncio.timeout(PATIENCE):
             while task_id not in self.ended:
@@ -102,6 +111,27 @@ def test_a_hand_over_that_fails_here_is_begun_again(tmp_path: Path) -> None:
             await asyncio.to_thread(wait_until, lambda: "a" not in site.elsewhere)
             site.elsewhere.begin(task)  # as Recovery does with what is not watched
             await site.ends("a")
+
+    asyncio.run(main())
+
+
+def test_stops_that_hang_hold_up_no_task_and_do_not_pile_up(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_site(tmp_path) as site:
+            jobs = [f"job-{number}" for number in range(THREADS + 1)]
+            for job in jobs:
+                task = site.make(job)
+                claim(task, job)
+                for _ in range(2):
+                    site.elsewhere.cancel(task)
+            asked = [await site.asked_to_stop() for _ in range(THREADS)]
+            site.elsewhere.begin(site.make("a"))
+            try:
+                await site.ends("a")
+            finally:
+                site.environment.answers.set()
+            asked.append(await site.asked_to_stop())
+            assert sorted(asked) == jobs
 
     asyncio.run(main())
 

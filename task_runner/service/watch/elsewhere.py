@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 THREADS = 4
-"""So many programs of a batch system run at a time."""
+"""So many programs of a batch system run at a time, and so many more that stop something."""
 FILES_PAUSE = 0.25
 """Seconds between two looks at the status files, when that is quick."""
 QUIET = 20
@@ -69,6 +69,9 @@ class Elsewhere:
         self._changes = changes
         self._finish = finish
         self._threads = ThreadPoolExecutor(THREADS, "elsewhere")
+        self._stops = ThreadPoolExecutor(THREADS, "stops elsewhere")
+        """Of their own: many stops that hang must not keep a task from starting or ending."""
+        self._being_stopped: set[str] = set()
         self._tasks: dict[str, _Task] = {}
         self._jobs = Jobs()
         self._is_watching = False
@@ -234,12 +237,17 @@ class Elsewhere:
 
     async def _cancel(self, directory: TaskDir) -> None:
         """Pass a stop on to the job; who cannot be reached now is asked again at the next look."""
+        if directory.task_id in self._being_stopped:
+            return
+        self._being_stopped.add(directory.task_id)
         try:
-            job = await in_thread(self._threads, owner, directory)
+            job = await in_thread(self._stops, owner, directory)
             if job is not None:
-                await in_thread(self._threads, self._environment.cancel, directory, job)
+                await in_thread(self._stops, self._environment.cancel, directory, job)
         except UnreachableError as problem:
             log.warning("%s is yet to be stopped: %s", directory.task_id, problem)
+        finally:
+            self._being_stopped.discard(directory.task_id)
 
     async def _act_on(self, task: _Task) -> None:
         """Judge a task that is over there and has had the time to bring its result here."""
@@ -286,7 +294,8 @@ class Elsewhere:
     async def close(self) -> None:
         """Stop watching; the tasks go on."""
         await self._jobs.close()
-        self._threads.shutdown(cancel_futures=True)
+        for threads in (self._threads, self._stops):
+            threads.shutdown(cancel_futures=True)
 
 
 def _changed(tasks: Iterable[_Task]) -> list[tuple[_Task, Observation]]:
