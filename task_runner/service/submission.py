@@ -28,7 +28,7 @@ from task_runner.service.defaults import with_defaults
 from task_runner.service.environments import LOCAL, Environments
 from task_runner.service.index.changes import Changes
 from task_runner.service.index.index import Index
-from task_runner.service.index.rows import Row
+from task_runner.service.index.rows import Added, Row
 from task_runner.service.rerun import fields_of_rerun
 from task_runner.service.settings import Settings
 from task_runner.service.threads import in_thread, patiently
@@ -76,10 +76,10 @@ class Submission:
             directory, asked = await in_thread(self._threads, self._accept, fields)
         except TaskExistsError:
             directory, asked = await in_thread(self._threads, self._stored_again, fields)
-            is_ours = await self._add(asked)  # when who made the directory did not live to
+            added = await self._add(asked)  # should who made the directory not have lived to
         else:
-            is_ours = await self._add_new(directory, asked)
-        return await self._answer(directory, asked, is_ours=is_ours)
+            added = await self._add_new(directory, asked)
+        return await self._answer(directory, asked, added)
 
     async def check(self, fields: dict[str, Any]) -> None:
         """Check a task like `submit`, and do nothing. Raises the same errors."""
@@ -144,11 +144,10 @@ class Submission:
             raise _not_now(directory.task_id)
         raise TaskExistsError(f"there is another task {task.task_id!r} already")
 
-    async def _add(self, asked: dict[str, Any]) -> bool:
-        """Enter a task into the index; say whether it is for this submission to start."""
+    async def _add(self, asked: dict[str, Any]) -> Added:
         return await self._index.add(asked, Observation(State.CREATED, {}))
 
-    async def _add_new(self, directory: TaskDir, asked: dict[str, Any]) -> bool:
+    async def _add_new(self, directory: TaskDir, asked: dict[str, Any]) -> Added:
         try:
             return await self._add(asked)
         except (sqlite3.Error, OSError):
@@ -156,16 +155,17 @@ class Submission:
             raise
 
     async def _answer(
-        self, directory: TaskDir, asked: dict[str, Any], *, is_ours: bool
+        self, directory: TaskDir, asked: dict[str, Any], added: Added
     ) -> tuple[str, str]:
         """Return identifier and state of an accepted task, once nothing can undo that."""
         # A sync mostly waits, so the task starts meanwhile; the answer waits for both, and for a
         # second one, which makes the start last too.
         synced = asyncio.ensure_future(patiently(self._threads, self._work_dir.sync, directory))
         synced.add_done_callback(lambda done: done.cancelled() or done.exception())
-        if is_ours:
+        state = State.CREATED
+        if added is Added.CLAIMED:
             state = await self._start(directory, asked)
-        else:
+        elif added is Added.KNOWN:
             state = await self._decided(directory.task_id)
         await synced
         await patiently(self._threads, self._work_dir.sync_names, directory)

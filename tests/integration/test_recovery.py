@@ -159,7 +159,7 @@ def test_a_late_result_overrules_a_verdict(node: Node) -> None:
     os.kill(status["process_id"], signal.SIGSTOP)
     os.kill(status["machine"]["pid"], signal.SIGKILL)
     os.kill(status["process_id"], signal.SIGKILL)
-    wait_until(lambda: node.view(task)["state"] == "lost")
+    wait_until(lambda: node.states()[task] == "lost")
     path = node.directory(task) / f"{task}.result"
     end = '"finished_at":"2026-01-01T00:00:00.000000+00:00","exit_code":0,"outcome":"succeeded"}'
     path.write_text(path.read_text().rstrip("}") + "," + end)

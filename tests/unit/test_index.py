@@ -17,7 +17,7 @@ from task_runner.service.index import index as index_module
 from task_runner.service.index.database import SCHEMA_VERSION
 from task_runner.service.index.index import Index
 from task_runner.service.index.page import Page
-from task_runner.service.index.rows import Event
+from task_runner.service.index.rows import Added, Event
 
 DEADLINE = 60.0
 CREATED = Observation(State.CREATED, {})
@@ -27,12 +27,13 @@ LOST = Observation(State.LOST, {"outcome": "unknown", "exit_code": None})
 
 COMPETITOR = """
 import asyncio, json, sys
+from task_runner.service.index.rows import Added
 from tests.unit.test_index import CREATED, asked
 from task_runner.service.index.index import Index
 
 async def compete(index, owner):
-    mine = [i for i in range(25) if await index.add(asked(f"{owner}-{i}"), CREATED)]
-    print(json.dumps([len(mine), len(await index.claim_waiting())]))
+    added = [await index.add(asked(f"{owner}-{i}"), CREATED) for i in range(25)]
+    print(json.dumps([added.count(Added.CLAIMED), len(await index.claim_waiting())]))
 
 path, owner = sys.argv[1:]
 sys.stdin.readline()
@@ -63,9 +64,9 @@ def opened(path: Path, owner: str = "me", max_running: int | None = None) -> Ite
 async def three_of_priority(path: Path) -> AsyncIterator[Index]:
     """Give an index with one slot, which is taken, and three tasks that wait."""
     with opened(path, max_running=1) as index:
-        assert await index.add(asked("runs"), CREATED)
+        assert await index.add(asked("runs"), CREATED) is Added.CLAIMED
         for task_id, priority in (("low", -1), ("older", 5), ("younger", 5)):
-            assert not await index.add(asked(task_id, priority=priority), CREATED)
+            assert await index.add(asked(task_id, priority=priority), CREATED) is Added.LEFT
         yield index
 
 
@@ -103,7 +104,7 @@ def test_what_was_added_is_there(tmp_path: Path) -> None:
         with opened(tmp_path / "index") as index:
             assert await index.is_empty()
             task = asked("a", labels={"team": "blue"}, name="Title", resources={})
-            assert await index.add(task, CREATED)
+            assert await index.add(task, CREATED) is Added.CLAIMED
             assert not await index.is_empty()
             row = await index.get("a")
             assert row is not None
@@ -120,11 +121,11 @@ def test_what_was_added_is_there(tmp_path: Path) -> None:
 def test_a_task_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index, opened(tmp_path / "index", "other") as other:
-            assert await index.add(asked("a", labels={"team": "blue"}), CREATED)
+            assert await index.add(asked("a", labels={"team": "blue"}), CREATED) is Added.CLAIMED
             before = await index.get("a")
             again = asked("a", labels={"team": "red"})
-            assert not await other.add(again, RUNNING)
-            assert not await index.add(again, EXITED)
+            assert await other.add(again, RUNNING) is Added.KNOWN
+            assert await index.add(again, EXITED) is Added.KNOWN
             assert await index.get("a") == before
             assert await index.states_of(Page(labels=[("team", "red")])) == []
             assert await events_of(index) == [("a", "created", None, None)]
@@ -139,9 +140,9 @@ def test_a_younger_task_takes_the_place_of_one_with_its_identifier(tmp_path: Pat
     async def test() -> None:
         with opened(tmp_path / "index") as index:
             await index.add(older, EXITED)
-            assert await index.add(younger, CREATED)
+            assert await index.add(younger, CREATED) is Added.CLAIMED
             await index.remove("a", older["createdAt"])
-            assert not await index.add(older, EXITED)
+            assert await index.add(older, EXITED) is Added.KNOWN
             row = await index.get("a")
             assert row is not None
             assert (row.asked, row.state, row.over) == (younger, "created", False)
@@ -156,12 +157,12 @@ def test_a_younger_task_takes_the_place_of_one_with_its_identifier(tmp_path: Pat
 def test_a_task_that_was_found_is_added_as_it_is(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index", max_running=1) as index:
-            assert not await index.add(asked("over"), EXITED)
-            assert not await index.add(asked("lost"), LOST)
-            assert await index.add(asked("runs"), RUNNING)
+            assert await index.add(asked("over"), EXITED) is Added.LEFT
+            assert await index.add(asked("lost"), LOST) is Added.LEFT
+            assert await index.add(asked("runs"), RUNNING) is Added.CLAIMED
             # It runs already, so it is to be watched, however many may run.
-            assert await index.add(asked("runs-too"), RUNNING)
-            assert not await index.add(asked("waits"), CREATED)
+            assert await index.add(asked("runs-too"), RUNNING) is Added.CLAIMED
+            assert await index.add(asked("waits"), CREATED) is Added.LEFT
             assert sorted(await index.owned()) == ["runs", "runs-too"]
             assert await owner_of(index, "over") is None
             assert await events_of(index) == [
@@ -183,7 +184,7 @@ def test_a_task_that_was_found_is_added_as_it_is(tmp_path: Path) -> None:
 def test_several_indexes_claim_exactly_the_limit(tmp_path: Path, limit: int) -> None:
     async def add_all(index: Index, name: str) -> int:
         tasks = (index.add(asked(f"{name}-{i}"), CREATED) for i in range(20))
-        return sum(await asyncio.gather(*tasks))
+        return (await asyncio.gather(*tasks)).count(Added.CLAIMED)
 
     async def test() -> None:
         path = tmp_path / "index"
@@ -243,7 +244,7 @@ def test_several_processes_claim_exactly_the_limit(tmp_path: Path) -> None:
 def test_without_a_limit_everything_is_claimed(tmp_path: Path) -> None:
     async def test() -> None:
         with opened(tmp_path / "index") as index:
-            assert all([await index.add(asked(f"{i}"), CREATED) for i in range(50)])
+            assert {await index.add(asked(f"{i}"), CREATED) for i in range(50)} == {Added.CLAIMED}
 
     run(test())
 

@@ -12,7 +12,7 @@ from task_runner.lib.observe import Observation
 from task_runner.lib.state import State
 from task_runner.service.index.database import SQL, Database
 from task_runner.service.index.page import Page, page_query
-from task_runner.service.index.rows import Event, Finished, Row, row_of
+from task_runner.service.index.rows import Added, Event, Finished, Row, row_of
 
 EVENTS_KEPT = 200_000
 SECRET = ("parameters", "env", "policy")
@@ -33,14 +33,14 @@ class Index:
         """What a damaged index was renamed to when this one was made, and why; None without."""
         return self._database.damage
 
-    async def add(self, asked: Mapping[str, Any], seen: Observation) -> bool:
-        """Add a task; say whether it is for this worker to start or to watch.
+    async def add(self, asked: Mapping[str, Any], seen: Observation) -> Added:
+        """Add a task; a waiting one is claimed when a slot is free.
 
-        A waiting task is claimed when a slot is free. One that is there already stays as it is; an
-        older one of the same identifier is forgotten, as its directory is that of this one now.
+        One that is there already stays as it is; an older one of the same identifier is forgotten,
+        as its directory is that of this one now.
         """
 
-        def operation(connection: sqlite3.Connection) -> bool:
+        def operation(connection: sqlite3.Connection) -> Added:
             names = {"task_id": asked["taskId"], "created_at": asked["createdAt"]}
             connection.execute(SQL["remove_former"], names)
             waits = seen.state is State.CREATED and not self._free_slots(connection)
@@ -56,10 +56,10 @@ class Index:
             }
             cursor = connection.execute(SQL["add"], row)
             if not cursor.rowcount:
-                return False
+                return Added.KNOWN
             for label in asked.get("labels", {}).items():
                 connection.execute(SQL["add_label"], (cursor.lastrowid, *label))
-            return mine
+            return Added.CLAIMED if mine else Added.LEFT
 
         return await self._database.write(operation)
 

@@ -3,9 +3,18 @@
 import json
 import sqlite3
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, NamedTuple
 
 from task_runner.lib.state import State
+
+
+class Added(Enum):
+    """What came of adding a task to the index."""
+
+    CLAIMED = "it is for this worker to start or to watch"
+    LEFT = "it waits for a free slot, or is over"
+    KNOWN = "it is there already, and stays as it is"
 
 
 class Row(NamedTuple):

@@ -20,6 +20,7 @@ from task_runner.lib.task import checked_record
 from task_runner.lib.task_dir import PREFIX, TaskDir, read_json
 from task_runner.service.index.changes import Changes
 from task_runner.service.index.index import Index
+from task_runner.service.index.rows import Added
 from task_runner.service.threads import in_thread
 from task_runner.service.watch.watcher import Watcher
 
@@ -89,7 +90,7 @@ class Recovery:
         if seen.is_unjudged:  # not over until the watcher has passed a verdict
             seen = seen._replace(state=State.RUNNING)
         try:
-            if await self._index.add(asked, seen):
+            if await self._index.add(asked, seen) is Added.CLAIMED:
                 self._watcher.go_on_with([asked["taskId"]])
         except (sqlite3.InterfaceError, sqlite3.ProgrammingError) as problem:  # no value for it
             self._set_aside.note(f"{PREFIX}{asked['taskId']}", problem)

@@ -174,11 +174,18 @@ class Watcher:
             await self._judge(directory, State.LOST, Outcome.UNKNOWN, REMOVED)
         elif seen.state is State.CREATED:
             await self.start(directory.task_id)
-            await in_thread(self._threads, self._environment.work_dir.sync_names, directory)
+            await self._sync_start(directory)
         elif seen.state is State.EXITED:
             await self._finish(directory, seen)
         else:
             await self._go_on(directory, seen)
+
+    async def _sync_start(self, directory: TaskDir) -> None:
+        sync = self._environment.work_dir.sync_names
+        try:
+            await in_thread(self._threads, sync, directory)
+        except OSError as problem:  # it runs all the same
+            log.warning("after a power cut %s may begin again: %s", directory.task_id, problem)
 
     async def _was_started(self, task_id: str) -> bool:
         """Say whether the index has seen a status file that is there no more."""
