@@ -28,6 +28,7 @@ from task_runner.console.pages import create_console
 from task_runner.environments.work_dir import prepare
 from task_runner.lib import fault_points
 from task_runner.lib.errors import WorkDirError
+from task_runner.service.index.database import is_index
 from task_runner.service.service import TaskService
 from task_runner.service.settings import Settings, load
 
@@ -84,9 +85,13 @@ def _settings() -> Settings:
 
 def _check_index(path: str | None) -> None:
     """Raise WorkDirError when no index can be kept there; None is the work directory."""
-    directory = os.path.dirname(os.path.abspath(path or ""))
-    if path is not None and not os.access(directory, os.W_OK | os.X_OK):
+    if path is None:
+        return
+    directory = os.path.dirname(os.path.abspath(path))
+    if not os.access(directory, os.W_OK | os.X_OK):
         raise WorkDirError(f"index_path: the directory {directory} is not there, or not writable")
+    if os.path.lexists(path) and not is_index(path):
+        raise WorkDirError(f"index_path: {path} is there, and no index; name another file")
 
 
 @asynccontextmanager

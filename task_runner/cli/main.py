@@ -77,6 +77,10 @@ def main() -> NoReturn:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
+    except OSError as problem:  # of this machine, as a full disk: those of the node are told apart
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        Failure(str(problem), "task-runner doctor").show()
+        code = OURS
     except Exception:
         import traceback
 

@@ -5,7 +5,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
@@ -14,6 +14,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from task_runner.lib.registry import ENVIRONMENT_ENTRY_POINTS, ENVIRONMENTS, names_of
 from task_runner.lib.task import MAX_BYTES
 from task_runner.service.defaults import Defaulted
 
@@ -44,7 +45,7 @@ class Settings(BaseSettings):
         env_prefix="TASK_RUNNER_", extra="forbid", hide_input_in_errors=True
     )
 
-    work_dir: str = DEFAULT_WORK_DIR
+    work_dir: Annotated[str, Field(min_length=1)] = DEFAULT_WORK_DIR
     """Where the tasks live."""
     index_path: str | None = None
     """Where the index lives; needed when the work directory is on a network file system."""
@@ -94,6 +95,14 @@ class Settings(BaseSettings):
     """Its key, unless that is in the same file."""
     conf: str | None = None
     """The JSON file itself."""
+
+    @field_validator("environment")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        known = sorted(names_of(ENVIRONMENTS, ENVIRONMENT_ENTRY_POINTS))
+        if name not in known:
+            raise ValueError(f"there is no {name!r}; there are: {', '.join(known)}")
+        return name
 
     @classmethod
     def settings_customise_sources(

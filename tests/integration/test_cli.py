@@ -298,6 +298,17 @@ def test_a_reader_that_goes_away(node: Node) -> None:
     assert (done.stdout, done.stderr) == ("1\n141\n", "")
 
 
+def test_what_cannot_be_written_is_told_in_one_line(node: Node) -> None:
+    node.result(node.submit())
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMAND, "ps"], env=environment(node), stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 125
+    assert done.stderr.decode().startswith("task-runner: [Errno 28] No space left on device\n")
+    assert b"Traceback" not in done.stderr
+
+
 def test_wait(node: Node) -> None:
     good, bad = node.submit(), node.submit(parameters=["SLEEP 0.2", "RETURN 9"])
     done = piped(node, "wait", good, bad, "-o", "json")

@@ -5,10 +5,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import ssl
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -179,6 +181,7 @@ def test_the_configuration_file_and_the_environment_above_it(tmp_path: Path) -> 
         '{"max_runing": 1}',
         '{"logging": {}}',
         '{"index_path": "/no/such/directory/index.sqlite"}',
+        '{"environment": "slrum"}',
         "{",
         None,
     ],
@@ -192,6 +195,34 @@ def test_a_wrong_configuration_is_one_clear_message(tmp_path: Path, content: str
     )
     assert "Traceback" not in told
     assert told.startswith("task_runner: ")
+
+
+def test_an_index_never_takes_the_place_of_something_else(tmp_path: Path) -> None:
+    notes, folder, other = (tmp_path / name for name in ("notes", "folder", "other.sqlite"))
+    notes.write_text("mine\n")
+    folder.mkdir()
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE addresses (name TEXT)")
+    before = sorted(tmp_path.iterdir())
+    for path in before:
+        work_dir = str(tmp_path / "work")
+        told = failed_start(
+            "uvicorn", TASK_RUNNER_WORK_DIR=work_dir, TASK_RUNNER_INDEX_PATH=str(path)
+        )
+        assert told.startswith(f"task_runner: index_path: {path} is there, and no index")
+    assert sorted(tmp_path.iterdir()) == [*before, tmp_path / "work"]
+    assert notes.read_text() == "mine\n"
+
+
+def test_an_index_elsewhere_is_used_again(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    with running_node(tmp_path / "work", TASK_RUNNER_INDEX_PATH=str(path)) as node:
+        task = node.submit(parameters=["ECHO hi"])
+        node.result(task)
+        node.kill()
+        node.start()
+        assert node.view(task)["state"] == "exited"
+        assert node.http.get("/readyz?verbose").json()["setAside"] == []
 
 
 def test_who_is_served(node_for_all: Node) -> None:

@@ -12,9 +12,10 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib import resources
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from task_runner.lib.fault_points import Step, reach
 from task_runner.service.index.index_file import IndexFile
@@ -28,6 +29,10 @@ BUSY_TIMEOUT = 60.0
 SCHEMA_VERSION = 4
 APPLICATION_ID = int.from_bytes(b"task")
 """Says of a file that it is ours, see https://sqlite.org/pragma.html#pragma_application_id."""
+
+
+MAGIC = b"SQLite format 3\0"
+"""How each database begins, see https://sqlite.org/fileformat.html."""
 
 
 def load_statements() -> dict[str, str]:
@@ -81,6 +86,26 @@ def make_schema(connection: sqlite3.Connection, epoch: str) -> None:
     connection.execute("COMMIT")
     for table in SQL["check"].split(";;\n"):
         connection.execute(table)
+
+
+def is_index(path: str) -> bool:
+    """Say whether a file is an index, is empty, or may have been an index before it was damaged.
+
+    Nothing is written to it. Raises OSError.
+    """
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        begin = file.read(len(MAGIC))
+    if begin != MAGIC:
+        return not begin
+    with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
+        try:
+            is_ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+            tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        except sqlite3.DatabaseError:
+            return True
+    return is_ours or not tables
 
 
 def _made(path: str, epoch: str) -> sqlite3.Connection:
