@@ -185,7 +185,7 @@ def test_what_a_state_means(place: Place, words: str) -> None:
     assert answers.place_of("") is Place.UNKNOWN
 
 
-# From public reports, 17.11 to 23.02; the last two are what 22.05 says without any slurm.conf.
+# From public reports, 17.11 to 23.02.
 @pytest.mark.parametrize(
     "text",
     [
@@ -194,8 +194,6 @@ def test_what_a_state_means(place: Place, words: str) -> None:
         "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying",
         "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received",
         "squeue: error: slurm_receive_msg: Socket timed out on send/recv operation",
-        "sbatch: error: fetch_config: DNS SRV lookup failed",
-        "sbatch: fatal: Could not establish a configuration source",
     ],
 )
 def test_what_is_to_be_tried_again_by_reports(text: str) -> None:

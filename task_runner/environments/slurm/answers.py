@@ -40,8 +40,6 @@ NOT_NOW = (
     "Slurm temporarily unable to accept job",
     "Resource temporarily unavailable",
     "Unable to process configuration file",
-    "DNS SRV lookup failed",
-    "Could not establish a configuration source",
     "authentication",
     "Munge",
     "munge",
